@@ -60,3 +60,9 @@ export class AppError extends Error {
     this.headers = options.headers ?? {}
   }
 }
+
+/**
+ * A failure that whoever runs the service or a tool can mend. Its message says what is wrong and what to do, and is
+ * shown without a stack.
+ */
+export class OperatorError extends Error {}

@@ -1,0 +1,67 @@
+import type { FastifyReply, FastifyRequest } from 'fastify'
+import { AppError } from '../errors.ts'
+import { readBearerToken } from './bearer.ts'
+import type { Verifier } from './verifier.ts'
+
+declare module 'fastify' {
+  interface FastifyRequest {
+    /** The user of the verified token; empty outside /api. */
+    userId: string
+  }
+}
+
+const realm = 'Bearer realm="backend-core"'
+const invalidToken = { 'www-authenticate': `${realm}, error="invalid_token"` }
+
+/**
+ * The first wall: everything under /api needs a valid token, and a path's user must be the token's. It holds for
+ * routes and for paths that match none, before the database is touched.
+ *
+ * @returns a guard that throws AppError TOKEN_MISSING, TOKEN_EXPIRED, TOKEN_INVALID or FORBIDDEN
+ */
+export function createGuard(verifier: Verifier) {
+  return async (request: FastifyRequest, reply: FastifyReply): Promise<void> => {
+    if (!isUnderApi(request)) return
+    reply.header('cache-control', 'private, no-cache')
+    request.userId = await authenticate(request, verifier)
+    const pathUser = readPathUser(request)
+    if (pathUser !== undefined && pathUser !== 'me' && pathUser !== request.userId)
+      throw new AppError('FORBIDDEN')
+  }
+}
+
+async function authenticate(request: FastifyRequest, verifier: Verifier): Promise<string> {
+  const token = readBearerToken(request.headers.authorization)
+  if (token === undefined) throw new AppError('TOKEN_MISSING', { headers: { 'www-authenticate': realm } })
+  const verified = verifier.verify(token)
+  const verification = verified instanceof Promise ? await verified : verified
+  if (verification.ok) return verification.userId
+  request.log.info({ reason: verification.reason }, 'token refused')
+  throw new AppError(verification.code, { headers: invalidToken })
+}
+
+/**
+ * A route is judged by the pattern that the router matched, never by how the path was spelled: `/%61pi/…` matches the
+ * same route as `/api/…`.
+ */
+function isUnderApi(request: FastifyRequest): boolean {
+  const path = request.routeOptions.url ?? decodePath(request.url)
+  return path === '/api' || path.startsWith('/api/')
+}
+
+/** The user in `/api/X/…`; `/api/X` alone has none. */
+function readPathUser(request: FastifyRequest): string | undefined {
+  const { params } = request
+  if (typeof params === 'object' && params !== null && 'user_id' in params) return String(params.user_id)
+  const [, , user, rest] = request.url.split('?', 1)[0]?.split('/') ?? []
+  return rest === undefined || user === undefined ? undefined : decodePath(user)
+}
+
+/** The decoded text, or the text as it is where it cannot be decoded: that equals no user. */
+function decodePath(text: string): string {
+  try {
+    return decodeURIComponent(text)
+  } catch {
+    return text
+  }
+}

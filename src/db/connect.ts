@@ -1,0 +1,48 @@
+import type { ClientConfig } from 'pg'
+import { type Database, openDatabase } from './database.ts'
+import type { EmbeddedPostgresEvent } from './embedded-postgres.ts'
+
+export type ConnectOptions = {
+  /** Address of a database, or undefined for the embedded one in `dataDir`. */
+  readonly databaseUrl: string | undefined
+  readonly dataDir: string
+  readonly poolMax: number
+  /** `join` shares an embedded server that another process has started; `exclusive` refuses to. */
+  readonly mode: 'exclusive' | 'join'
+  readonly onEvent?: (event: EmbeddedPostgresEvent) => void
+  readonly onConnectionError?: (error: unknown) => void
+}
+
+export type ConnectedDatabase = {
+  readonly database: Database
+  readonly embedded: boolean
+  /** Closes the connections and stops what was started. */
+  close(): Promise<void>
+}
+
+/**
+ * The configured database: the one at the address, or an embedded PostgreSQL started for it.
+ *
+ * @throws EmbeddedPostgresError when the embedded server cannot be started
+ */
+export async function connectDatabase(options: ConnectOptions): Promise<ConnectedDatabase> {
+  const { databaseUrl, dataDir, mode, onEvent } = options
+  if (databaseUrl !== undefined) return connected({ connectionString: databaseUrl }, options)
+  // Only here, so that a service with a database of its own needs none of it.
+  const { startEmbeddedPostgres } = await import('./embedded-postgres.ts')
+  const server = await startEmbeddedPostgres({ dataDir, mode, ...(onEvent && { onEvent }) })
+  return connected(server.connection, options, () => server.stop())
+}
+
+function connected(connection: ClientConfig, options: ConnectOptions, stop?: () => Promise<void>): ConnectedDatabase {
+  const { poolMax, onConnectionError } = options
+  const database = openDatabase({ connection, poolMax, ...(onConnectionError && { onConnectionError }) })
+  return {
+    database,
+    embedded: stop !== undefined,
+    async close() {
+      await database.close()
+      await stop?.()
+    },
+  }
+}

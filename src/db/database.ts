@@ -1,0 +1,163 @@
+import pg from 'pg'
+import { migrate, pendingMigrations } from './migrate.ts'
+import { ScopedQuery, scopeStatement } from './scoped-query.ts'
+import { type Shape, type Statement, toValues, type ValuesOf } from './sql.ts'
+import { databaseUnavailable, toAppError } from './sqlstate.ts'
+import { verifyWall } from './wall.ts'
+
+declare const scopeBrand: unique symbol
+
+/**
+ * The only way to a user's data: bound to one user id, which it sends as the first parameter of every statement and
+ * as the user that row-level security lets through. Only this module makes one, so SQL without a user does not
+ * compile.
+ */
+export type UserScope = {
+  readonly userId: string
+  /**
+   * Runs one statement in a transaction of its own, in one round trip.
+   *
+   * @throws AppError DATABASE_UNAVAILABLE when the database cannot be had within the deadline
+   * @throws pg.DatabaseError for what the server refused, such as a unique violation
+   */
+  run<P extends Shape, R extends Shape>(statement: Statement<P, R>, values: ValuesOf<P>): Promise<ValuesOf<R>[]>
+  readonly [scopeBrand]: true
+}
+
+export type Database = {
+  /** Scopes run nothing before `prepare` has succeeded. */
+  scopeFor(userId: string): UserScope
+  /**
+   * Migrates, then checks the wall between users.
+   *
+   * @returns the names of the migrations applied now
+   * @throws AppError DATABASE_UNAVAILABLE when the database is away: call again later
+   * @throws MigrationError, WallError when it must not be served from
+   */
+  prepare(): Promise<string[]>
+  /** What keeps the database from serving, in words; empty when nothing does. */
+  missing(): Promise<string[]>
+  /** Round trips that scopes have made so far. */
+  readonly roundTrips: number
+  close(): Promise<void>
+}
+
+export type DatabaseOptions = {
+  readonly connection: pg.ClientConfig
+  readonly poolMax: number
+  /** Longest time that one statement may take, waiting for a connection included, in milliseconds. */
+  readonly deadlineMs?: number
+  /** Told of connections that break outside a statement; the pool replaces them. */
+  readonly onConnectionError?: (error: unknown) => void
+}
+
+/** A failure is answered within 5 s; this leaves the rest of the request its share. */
+const defaultDeadlineMs = 4_500
+
+/** Opens a pool on the database. No connection is made before the first statement. */
+export function openDatabase(options: DatabaseOptions): Database {
+  const deadlineMs = options.deadlineMs ?? defaultDeadlineMs
+  const pool = new pg.Pool({
+    ...options.connection,
+    application_name: 'backend-core',
+    max: options.poolMax,
+    idleTimeoutMillis: 30_000,
+    connectionTimeoutMillis: deadlineMs,
+    // Named, so that every later use on this connection is a Bind alone.
+    onConnect: async (client) => {
+      const { name, text, neutralValues } = scopeStatement
+      await client.query({ name, text, values: neutralValues })
+    },
+  })
+  pool.on('error', (error) => options.onConnectionError?.(error))
+  let prepared = false
+  let roundTrips = 0
+
+  async function administer<T>(work: (client: pg.ClientBase) => Promise<T>): Promise<T> {
+    let client: pg.PoolClient | undefined
+    let broken = true
+    try {
+      client = await pool.connect()
+      const result = await work(client)
+      broken = false
+      return result
+    } catch (error) {
+      throw toAppError(error)
+    } finally {
+      client?.release(broken)
+    }
+  }
+
+  async function run<P extends Shape, R extends Shape>(
+    userId: string,
+    statement: Statement<P, R>,
+    values: ValuesOf<P>,
+  ): Promise<ValuesOf<R>[]> {
+    if (!prepared) throw databaseUnavailable(new Error('The database is not prepared yet'))
+    const startedAt = performance.now()
+    const client = await pool.connect().catch((error: unknown) => {
+      throw toAppError(error)
+    })
+    const remainingMs = Math.max(1, Math.ceil(deadlineMs - (performance.now() - startedAt)))
+    const query = new ScopedQuery<R>(statement, userId, toValues(statement, values), remainingMs)
+    // The server ends a slow statement itself; this is for a server or a network that no longer answers.
+    const timer = setTimeout(() => {
+      query.handleError(databaseUnavailable(new Error('The database did not answer within the deadline')))
+    }, remainingMs + 200)
+    let broken = true
+    try {
+      roundTrips++
+      client.query(query)
+      const rows = await query.result
+      broken = false
+      return rows
+    } catch (error) {
+      // What the server itself refused leaves the connection sound.
+      broken = !(error instanceof pg.DatabaseError)
+      throw toAppError(error)
+    } finally {
+      clearTimeout(timer)
+      client.release(broken)
+    }
+  }
+
+  return {
+    scopeFor(userId) {
+      const scope = { userId, run: <P extends Shape, R extends Shape>(s: Statement<P, R>, v: ValuesOf<P>) => run(userId, s, v) }
+      // The one place that makes the brand.
+      return scope as UserScope
+    },
+    async prepare() {
+      const applied = await administer(migrate)
+      await administer(verifyWall)
+      prepared = true
+      return applied
+    },
+    async missing() {
+      try {
+        const pending = await administer((client) => withDeadline(pendingMigrations(client), deadlineMs))
+        const missing = pending.map((name) => `migration ${name} is not applied`)
+        if (missing.length === 0 && !prepared) missing.push('the wall between users is not checked yet')
+        return missing
+      } catch (error) {
+        options.onConnectionError?.(error)
+        return ['the database does not answer']
+      }
+    },
+    get roundTrips() {
+      return roundTrips
+    },
+    close: () => pool.end(),
+  }
+}
+
+/** Rejects when the work takes longer; its connection is then given up. */
+async function withDeadline<T>(work: Promise<T>, deadlineMs: number): Promise<T> {
+  const { promise, reject } = Promise.withResolvers<never>()
+  const timer = setTimeout(() => reject(databaseUnavailable(new Error('No answer within the deadline'))), deadlineMs)
+  try {
+    return await Promise.race([work, promise])
+  } finally {
+    clearTimeout(timer)
+  }
+}

@@ -1,0 +1,61 @@
+import pg from 'pg'
+import { AppError } from '../errors.ts'
+
+/**
+ * SQLSTATE codes and classes that mean: the database cannot serve now, and the statement was not committed
+ * (PostgreSQL documentation, Appendix A).
+ */
+const unavailable = [
+  /^08/, // connection exception
+  /^53/, // insufficient resources: disk full, out of memory, too many connections
+  /^57P0/, // shut down, crashed, starting up
+  /^57014$/, // cancelled by the time-out
+  /^58/, // system error, e.g. an I/O error
+  /^40/, // serialization failure, deadlock
+  /^25006$/, // read-only: a standby, or a failover under way
+  /^55P03$/, // lock not available
+  /^28/, // the password or role is refused
+  /^3D000$/, // the database does not exist
+]
+
+/** Codes of Node's own errors when a connection cannot be made or is lost. */
+const networkCodes = new Set([
+  'ECONNREFUSED',
+  'ECONNRESET',
+  'EPIPE',
+  'ETIMEDOUT',
+  'ENOTFOUND',
+  'EAI_AGAIN',
+  'EHOSTUNREACH',
+  'ENETUNREACH',
+  'ENOENT', // the Unix socket of a server that is down
+])
+
+/** Messages by which pg and its pool report a lost or missing connection; they carry no code. */
+const connectionMessages = /^(Connection terminated|timeout exceeded when trying to connect|Client has encountered)/
+
+/**
+ * Maps what the driver threw to DATABASE_UNAVAILABLE where the database is away or cannot serve; anything else comes
+ * back as it is.
+ */
+export function toAppError(error: unknown): unknown {
+  if (!(error instanceof Error) || error instanceof AppError || !isUnavailable(error)) return error
+  return databaseUnavailable(error)
+}
+
+/** The error for a database that cannot be had; the cause is for the log. */
+export function databaseUnavailable(cause: unknown): AppError {
+  return new AppError('DATABASE_UNAVAILABLE', { cause, headers: { 'retry-after': '1' } })
+}
+
+function isUnavailable(error: Error): boolean {
+  if (error instanceof pg.DatabaseError) return unavailable.some((each) => each.test(error.code ?? ''))
+  if (error instanceof AggregateError) return error.errors.some((each) => each instanceof Error && isUnavailable(each))
+  const code = 'code' in error ? error.code : undefined
+  return (typeof code === 'string' && networkCodes.has(code)) || connectionMessages.test(error.message)
+}
+
+/** Whether the server refused a row because its key exists (SQLSTATE 23505, unique_violation). */
+export function isUniqueViolation(error: unknown): boolean {
+  return error instanceof pg.DatabaseError && error.code === '23505'
+}

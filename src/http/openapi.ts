@@ -1,0 +1,43 @@
+import fastifySwagger from '@fastify/swagger'
+import fastifySwaggerUi from '@fastify/swagger-ui'
+import { sharedSchemas } from './responses.ts'
+import type { App } from './server.ts'
+
+const description = `Tasks of many users: each has their own, nobody sees anyone else's.
+
+Every answer has one of two shapes: \`{"status":"success","data":…,"meta":…}\` or
+\`{"status":"error","error":{"code","message","details"},"meta":…}\`. \`meta.request_id\` names the request in the
+service's log. Names are snake_case, times RFC 3339 in UTC with milliseconds.
+
+Send the user's token as \`Authorization: Bearer <JWT>\`. In paths, \`me\` stands for the token's user.`
+
+/**
+ * Publishes the OpenAPI 3.1 document of the routes registered after it, at /openapi.json, and a page to browse it and
+ * try it out, at /docs, whose parts are all served from here.
+ */
+export async function registerOpenApi(app: App): Promise<void> {
+  for (const schema of sharedSchemas) app.addSchema(schema)
+  await app.register(fastifySwagger, {
+    openapi: {
+      openapi: '3.1.0',
+      info: { title: 'backend-core', version: '1', description, license: { name: 'MIT', identifier: 'MIT' } },
+      tags: [
+        { name: 'Tasks', description: "The user's own tasks." },
+        { name: 'Service', description: 'For operators and tools.' },
+      ],
+      components: { securitySchemes: { bearer: { type: 'http', scheme: 'bearer', bearerFormat: 'JWT' } } },
+      security: [{ bearer: [] }],
+    },
+    refResolver: { buildLocalReference: (json, _base, _fragment, index) => String(json.$id ?? `schema-${index}`) },
+  })
+  await app.register(fastifySwaggerUi, {
+    routePrefix: '/docs',
+    uiConfig: { validatorUrl: null, displayRequestDuration: true },
+  })
+  app.route({
+    method: 'GET',
+    url: '/openapi.json',
+    schema: { hide: true },
+    handler: async (_request, reply) => reply.send(app.swagger()),
+  })
+}

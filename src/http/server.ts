@@ -1,0 +1,105 @@
+import {
+  type FastifyBaseLogger,
+  type FastifyInstance,
+  type FastifyReply,
+  type FastifyRequest,
+  type FastifyTypeProvider,
+  fastify,
+  LogController,
+  type RawReplyDefaultExpression,
+  type RawRequestDefaultExpression,
+  type RawServerDefault,
+} from 'fastify'
+import type { Static, TSchema } from 'typebox'
+import { AppError } from '../errors.ts'
+import { newId } from '../lib/ids.ts'
+import { bodyLimitBytes, isSupportedMediaType, registerBodyParser } from './body.ts'
+import { answerClientError } from './client-errors.ts'
+import { handleError } from './error-handler.ts'
+import { trackMethods } from './methods.ts'
+import { registerValidation } from './validation.ts'
+
+/** Gives handlers the types of their TypeBox schemas. */
+interface TypeBoxTypeProvider extends FastifyTypeProvider {
+  validator: this['schema'] extends TSchema ? Static<this['schema']> : unknown
+  serializer: unknown
+}
+
+/** The HTTP server as the slices see it. */
+export type App = FastifyInstance<
+  RawServerDefault,
+  RawRequestDefaultExpression,
+  RawReplyDefaultExpression,
+  FastifyBaseLogger,
+  TypeBoxTypeProvider
+>
+
+const requestIdForm = /^[A-Za-z0-9._-]{1,128}$/
+
+/** A user id of 255 code points takes up to 12 characters each in a percent-encoded path. */
+const maxParamLength = 255 * 12
+
+/**
+ * Decides whether a request may go on, before anything else of it is looked at. It must hold for requests that match
+ * no route and for paths that cannot be decoded too.
+ *
+ * @throws AppError to refuse it
+ */
+export type Guard = (request: FastifyRequest, reply: FastifyReply) => Promise<void>
+
+/**
+ * A server that answers everything in the envelope, and knows no domain: request ids, bounds, bodies, validation,
+ * 404, 405 and errors. Routes are registered after it.
+ */
+export function createServer({ logger, guard }: { logger: FastifyBaseLogger; guard: Guard }): App {
+  const app = fastify({
+    loggerInstance: logger,
+    logController: new LogController({ disableRequestLogging: true, requestIdLogLabel: 'request_id' }),
+    genReqId: ({ headers }) => {
+      const id = headers['x-request-id']
+      return typeof id === 'string' && requestIdForm.test(id) ? id : newId()
+    },
+    bodyLimit: bodyLimitBytes,
+    routerOptions: { maxParamLength },
+    requestTimeout: 60_000,
+    http: { headersTimeout: 10_000 },
+    forceCloseConnections: 'idle',
+    return503OnClosing: false,
+    clientErrorHandler(error, socket) {
+      answerClientError(error, socket, logger)
+    },
+    // A path that cannot be decoded matches no route and reaches no hook.
+    frameworkErrors(error, request, reply) {
+      reply.header('x-request-id', request.id)
+      guard(request, reply).then(
+        () => handleError(error, request, reply),
+        (refusal: unknown) => handleError(refusal, request, reply),
+      )
+    },
+  }).withTypeProvider<TypeBoxTypeProvider>()
+  const methods = trackMethods(app, maxParamLength)
+  registerValidation(app)
+  registerBodyParser(app)
+  // Plain JSON.stringify was measured to be faster than serializers made from the response schemas.
+  app.setSerializerCompiler(() => JSON.stringify)
+  app.setErrorHandler(handleError)
+  // The order of checks that the contract gives, up to the body.
+  app.addHook('onRequest', async (request, reply) => {
+    reply.header('x-request-id', request.id)
+    await guard(request, reply)
+    if (request.is404) throw methods.refusalFor(request.url)
+    if (!isDecodable(request.url)) throw new AppError('INVALID_URL')
+    if (!isSupportedMediaType(request)) throw new AppError('UNSUPPORTED_MEDIA_TYPE')
+  })
+  return app
+}
+
+/** The router looks at the path alone; the query must decode too, and neither may hold a NUL. */
+function isDecodable(url: string): boolean {
+  if (!url.includes('%')) return true
+  try {
+    return !decodeURIComponent(url).includes('\0')
+  } catch {
+    return false
+  }
+}

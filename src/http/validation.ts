@@ -1,0 +1,134 @@
+import { Ajv, type ErrorObject, type ValidateFunction } from 'ajv'
+import type { FastifyInstance, FastifyRequest, FastifySchema } from 'fastify'
+import { AppError, type ErrorDetail } from '../errors.ts'
+import { isEntityTagList } from './etag.ts'
+
+declare module 'fastify' {
+  interface FastifyContextConfig {
+    /** The route may be called without a body. */
+    optionalBody?: boolean
+  }
+}
+
+/** Most problems that one answer lists, and the longest path it echoes: both are bounded, whatever was sent. */
+const maxDetails = 100
+const maxPathLength = 256
+
+type Part = 'params' | 'querystring' | 'headers' | 'body'
+
+const parts: readonly Part[] = ['params', 'querystring', 'headers', 'body']
+
+/** How the details name a part; a body's path is a plain JSON pointer. */
+const prefixes: Readonly<Record<Part, string>> = { params: 'params', querystring: 'query', headers: 'headers', body: '' }
+
+type Check = { readonly part: Part; readonly validate: ValidateFunction }
+
+/**
+ * Validates requests by the JSON Schemas of their routes, all parts together, so that all problems are reported at
+ * once. Text of the query that stands for a whole number or a boolean is read as such by the schema's type.
+ *
+ * Must be called before the routes are registered.
+ */
+export function registerValidation(app: FastifyInstance): void {
+  const ajv = createAjv()
+  // Fastify would stop at the first part that fails.
+  app.setValidatorCompiler(() => () => true)
+  app.addHook('onRoute', (route) => {
+    const { schema, config } = route
+    if (schema === undefined) return
+    const checks = compile(ajv, schema)
+    if (checks.length === 0) return
+    const existing = route.preValidation ?? []
+    const validate = async (request: FastifyRequest) => validateRequest(request, checks, config?.optionalBody ?? false)
+    route.preValidation = [validate, ...(Array.isArray(existing) ? existing : [existing])]
+  })
+}
+
+function createAjv(): Ajv {
+  const ajv = new Ajv({ allErrors: true, useDefaults: true, verbose: true, allowUnionTypes: true })
+  ajv.addFormat('uuid', /^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$/i)
+  ajv.addFormat('entity-tags', isEntityTagList)
+  ajv.addFormat('date-time', true)
+  // What a schema says for people: the text of a problem, examples for the OpenAPI document.
+  ajv.addVocabulary(['x-message', 'example'])
+  ajv.addKeyword({
+    keyword: 'x-trim',
+    type: 'string',
+    schemaType: 'boolean',
+    modifying: true,
+    before: 'maxLength',
+    validate: (_schema: boolean, data: string, _parent: unknown, context?: TrimContext) => {
+      if (context !== undefined) context.parentData[context.parentDataProperty] = data.trim()
+      return true
+    },
+  })
+  return ajv
+}
+
+type TrimContext = { parentData: Record<string | number, unknown>; parentDataProperty: string | number }
+
+function compile(ajv: Ajv, schema: FastifySchema): Check[] {
+  return parts.flatMap((part) => {
+    const partSchema = schema[part]
+    return typeof partSchema === 'object' && partSchema !== null ? [{ part, validate: ajv.compile(partSchema) }] : []
+  })
+}
+
+function validateRequest(request: FastifyRequest, checks: readonly Check[], optionalBody: boolean): void {
+  const details: ErrorDetail[] = []
+  for (const { part, validate } of checks) {
+    const value = part === 'querystring' ? request.query : request[part]
+    if (part === 'body' && value === undefined && optionalBody) continue
+    if (part === 'querystring') readNumbersAndBooleans(value, validate.schema)
+    if (!validate(value)) details.push(...(validate.errors ?? []).map((error) => describe(part, error)))
+  }
+  if (details.length > 0) throw new AppError('VALIDATION_FAILED', { details: details.slice(0, maxDetails) })
+}
+
+/** Replaces text by what it stands for, in its plain form only: `1e2`, ` 5` and `TRUE` stay text and are refused. */
+function readNumbersAndBooleans(query: unknown, schema: unknown): void {
+  const properties = isRecord(schema) && isRecord(schema.properties) ? schema.properties : {}
+  if (!isRecord(query)) return
+  for (const [name, property] of Object.entries(properties)) {
+    const text = query[name]
+    if (typeof text !== 'string' || !isRecord(property)) continue
+    if (property.type === 'integer' && /^-?\d{1,15}$/.test(text)) query[name] = Number(text)
+    if (property.type === 'boolean' && (text === 'true' || text === 'false')) query[name] = text === 'true'
+  }
+}
+
+function isRecord(value: unknown): value is Record<string, unknown> {
+  return typeof value === 'object' && value !== null
+}
+
+function describe(part: Part, error: ErrorObject): ErrorDetail {
+  const { keyword, params, instancePath } = error
+  const member: unknown = params.additionalProperty ?? params.missingProperty
+  const pointer = typeof member === 'string' ? `${instancePath}/${escapePointer(member)}` : instancePath
+  return { path: `${prefixes[part]}${pointer}`.slice(0, maxPathLength), code: keyword, message: explain(part, error) }
+}
+
+/** RFC 6901 §3. */
+function escapePointer(member: string): string {
+  return member.replaceAll('~', '~0').replaceAll('/', '~1')
+}
+
+function explain(part: Part, { keyword, message, parentSchema, data, instancePath }: ErrorObject): string {
+  switch (keyword) {
+    case 'additionalProperties':
+      return part === 'querystring' ? 'is not a parameter of this operation' : 'is not a field that can be set here'
+    case 'required':
+      return 'is required'
+    case 'pattern':
+      return parentSchema?.['x-message'] ?? `${message}`
+    case 'minLength':
+      return 'must not be empty'
+    case 'format':
+      return parentSchema?.['x-message'] ?? `must be a valid ${parentSchema?.format}`
+    case 'type':
+      if (part === 'body' && data === undefined && instancePath === '') return 'a JSON object is required as the body'
+      return `${message}`
+    default:
+      return `${message}`
+  }
+}

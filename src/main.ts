@@ -1,0 +1,160 @@
+import { setTimeout as delay } from 'node:timers/promises'
+import type { Logger } from 'pino'
+import { createApp } from './app.ts'
+import { developmentSecret } from './auth/development-secret.ts'
+import { createVerifier } from './auth/verifier.ts'
+import { readConfig, runCommand } from './cli/command.ts'
+import type { Config } from './config.ts'
+import { connectDatabase } from './db/connect.ts'
+import type { Database } from './db/database.ts'
+import { AppError, OperatorError } from './errors.ts'
+import type { App } from './http/server.ts'
+import { createLogger } from './ops/logging.ts'
+import { startupMessage } from './ops/startup-message.ts'
+
+/** Between two tries to reach a database that is away at start, in milliseconds. */
+const retryMs = 500
+
+async function main(): Promise<void> {
+  const config = readConfig()
+  const logger = createLogger(config.logLevel)
+  const cleanup = new AsyncDisposableStack()
+  const stopping = new AbortController()
+  const started = start(config, logger, cleanup, stopping.signal)
+  stopOnSignals({ config, logger, cleanup, stopping, started })
+  try {
+    await started
+  } catch (error) {
+    // A signal during the start has its own end.
+    if (stopping.signal.aborted) return
+    await cleanup.disposeAsync()
+    throw error
+  }
+}
+
+/** Brings everything up; what must be taken down again is put on `cleanup`, in order. */
+async function start(config: Config, logger: Logger, cleanup: AsyncDisposableStack, stopping: AbortSignal) {
+  const secret = config.secret ?? developmentSecret(config.dataDir)
+  const connected = await connectDatabase({
+    ...config,
+    poolMax: config.databasePoolMax,
+    mode: 'exclusive',
+    onEvent: (event) => logger.info(event, 'embedded database'),
+    onConnectionError: (err) => logger.warn({ err }, 'database connection lost'),
+  })
+  cleanup.defer(() => connected.close())
+  const { database } = connected
+  const isStopping = () => stopping.aborted
+  const app = await createApp({
+    database,
+    verifier: createVerifier({ secret, clockToleranceS: config.clockToleranceS }),
+    logger,
+    isStopping,
+  })
+  cleanup.defer(() => closeApp(app, config, logger))
+
+  const away = await prepare(database, logger)
+  if (stopping.aborted) return
+  const address = await listen(app, config)
+  if (away !== undefined) {
+    logger.warn({ err: away }, 'the database is away; trying on')
+    keepPreparing(database, logger, cleanup, stopping)
+  }
+  const readyInMs = Math.round(process.uptime() * 1000)
+  logger.info({ address, ready_in_ms: readyInMs, node: process.version }, 'listening')
+  if (config.nodeEnv === 'production') return
+  const where = connected.embedded ? `embedded PostgreSQL 18 in ${config.dataDir}` : 'the one of DATABASE_URL'
+  process.stdout.write(startupMessage({ address, readyInMs, database: where }))
+}
+
+/**
+ * Migrates and checks the wall.
+ *
+ * @returns undefined when done, or the error that says that the database is away
+ */
+async function prepare(database: Database, logger: Logger): Promise<AppError | undefined> {
+  try {
+    for (const migration of await database.prepare()) logger.info({ migration }, 'migration applied')
+    return undefined
+  } catch (error) {
+    if (error instanceof AppError && error.code === 'DATABASE_UNAVAILABLE') return error
+    throw error
+  }
+}
+
+/** Tries until the database is back; until then every request that needs it is answered 503. */
+function keepPreparing(database: Database, logger: Logger, cleanup: AsyncDisposableStack, stopping: AbortSignal): void {
+  const attempts = (async () => {
+    while (!stopping.aborted) {
+      await delay(retryMs)
+      if ((await prepare(database, logger)) === undefined) return logger.info('the database is back')
+    }
+  })().catch((err: unknown) => {
+    logger.fatal({ err }, 'the database cannot be served from')
+    process.exitCode = 1
+    process.kill(process.pid, 'SIGTERM')
+  })
+  cleanup.defer(() => attempts)
+}
+
+async function listen(app: App, { host, port }: Config): Promise<string> {
+  try {
+    return await app.listen({ host, port })
+  } catch (error) {
+    const code = error instanceof Error && 'code' in error ? error.code : undefined
+    if (code === 'EADDRINUSE') {
+      throw new OperatorError(`Port ${port} of ${host} is in use: stop what listens there, or set PORT to another.`)
+    }
+    if (code === 'EADDRNOTAVAIL' || code === 'EACCES' || code === 'ENOTFOUND') {
+      throw new OperatorError(`Cannot listen on ${host} port ${port} (${code}): set HOST and PORT to others.`)
+    }
+    throw error
+  }
+}
+
+/** Stops listening and lets open requests finish; those still open after the time-out are cut. */
+async function closeApp(app: App, { shutdownTimeoutMs }: Config, logger: Logger): Promise<void> {
+  const timer = setTimeout(() => {
+    logger.warn('requests still open after SHUTDOWN_TIMEOUT_MS are cut')
+    app.server.closeAllConnections()
+  }, shutdownTimeoutMs)
+  await app.close()
+  clearTimeout(timer)
+}
+
+type Running = {
+  readonly config: Config
+  readonly logger: Logger
+  readonly cleanup: AsyncDisposableStack
+  readonly stopping: AbortController
+  readonly started: Promise<void>
+}
+
+function stopOnSignals({ logger, cleanup, stopping, started }: Running): void {
+  const stop = async (signal: NodeJS.Signals) => {
+    if (stopping.signal.aborted) {
+      logger.warn({ signal }, 'second signal: stopping at once')
+      process.exit(1)
+    }
+    logger.info({ signal }, 'stopping')
+    stopping.abort()
+    try {
+      // What has been started by then is known only once the start has ended, one way or the other.
+      await started.catch((err: unknown) => logger.error({ err }, 'start failed while stopping'))
+      await cleanup.disposeAsync()
+      logger.info('stopped')
+    } catch (err) {
+      logger.error({ err }, 'could not stop cleanly')
+      process.exitCode = 1
+    }
+    process.exit()
+  }
+  process.on('SIGTERM', stop)
+  process.on('SIGINT', stop)
+  process.on('uncaughtException', (err) => {
+    logger.fatal({ err }, 'uncaught exception')
+    process.exit(1)
+  })
+}
+
+await runCommand(main)

@@ -1,0 +1,98 @@
+import type { UserScope } from '../db/database.ts'
+import { isUniqueViolation } from '../db/sqlstate.ts'
+import { AppError } from '../errors.ts'
+import { formatEtag } from '../http/etag.ts'
+import { newId } from '../lib/ids.ts'
+import { changeTask, findTask, insertTask, removeTask } from './store.ts'
+import { hasContent, type NewTask, type Task, type TaskChanges } from './task.ts'
+
+/** A create as the client sends it, validated. */
+export type CreateTaskInput = {
+  readonly title: string
+  readonly description?: string | null
+  readonly completed?: boolean
+  readonly id?: string
+}
+
+/** The task that an input asks for: its defaults filled in, its id in lower case or a new UUIDv7. */
+export function toNewTask({ id, title, description, completed }: CreateTaskInput): NewTask {
+  return {
+    id: id?.toLowerCase() ?? newId(),
+    title,
+    description: description ?? null,
+    completed: completed ?? false,
+  }
+}
+
+/**
+ * Creates a task. With an id that the user's tasks hold already, a repetition of the same content finds the stored
+ * task and writes nothing.
+ *
+ * @throws AppError TASK_EXISTS when a task with this id has other content
+ */
+export async function createTask(
+  scope: UserScope,
+  input: CreateTaskInput,
+): Promise<{ readonly created: boolean; readonly task: Task }> {
+  const wanted = toNewTask(input)
+  try {
+    return { created: true, task: await insertTask(scope, wanted) }
+  } catch (error) {
+    if (!isUniqueViolation(error)) throw error
+    const existing = await findTask(scope, wanted.id)
+    if (existing === undefined || !hasContent(existing, wanted)) throw new AppError('TASK_EXISTS')
+    return { created: false, task: existing }
+  }
+}
+
+/**
+ * The user's task.
+ *
+ * @throws AppError TASK_NOT_FOUND, the same for a task that is another user's and one that does not exist
+ */
+export async function getTask(scope: UserScope, id: string): Promise<Task> {
+  const task = await findTask(scope, id)
+  if (task === undefined) throw new AppError('TASK_NOT_FOUND')
+  return task
+}
+
+/**
+ * Changes the named fields of a task. Values equal to the stored ones change nothing and keep the version.
+ *
+ * @param ifMatch versions that the client allows, or null for any
+ * @throws AppError TASK_NOT_FOUND; PRECONDITION_FAILED with the task as it is
+ */
+export async function updateTask(
+  scope: UserScope,
+  id: string,
+  changes: TaskChanges,
+  ifMatch: readonly number[] | null,
+): Promise<Task> {
+  return settle(await changeTask(scope, id, changes, ifMatch))
+}
+
+/**
+ * Deletes a task and returns it as it was.
+ *
+ * @param ifMatch versions that the client allows, or null for any
+ * @throws AppError TASK_NOT_FOUND; PRECONDITION_FAILED with the task as it is
+ */
+export async function deleteTask(scope: UserScope, id: string, ifMatch: readonly number[] | null): Promise<Task> {
+  return settle(await removeTask(scope, id, ifMatch))
+}
+
+function settle(change: Awaited<ReturnType<typeof changeTask>>): Task {
+  if (change === undefined) throw new AppError('TASK_NOT_FOUND')
+  if (change.outcome !== 'mismatch') return change.task
+  throw new AppError('PRECONDITION_FAILED', {
+    headers: { etag: formatEtag(change.task.version) },
+    details: [
+      {
+        path: 'headers/if-match',
+        code: 'mismatch',
+        message: `the task is at version ${change.task.version}`,
+        current: change.task,
+      },
+    ],
+  })
+}

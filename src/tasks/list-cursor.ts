@@ -1,0 +1,30 @@
+import { AppError } from '../errors.ts'
+import { decodeCursor, encodeCursor } from '../lib/cursor.ts'
+import type { ListPosition } from './store.ts'
+import type { Task } from './task.ts'
+
+/** What a list's cursor may be used with again: the user and the filter, not the limit. */
+function bindingOf(userId: string, completed: boolean | undefined): string[] {
+  return ['list-tasks', userId, String(completed)]
+}
+
+/** The cursor of the page after `last`. */
+export function writeCursor(userId: string, completed: boolean | undefined, last: Task): string {
+  return encodeCursor([last.created_at, last.id], bindingOf(userId, completed))
+}
+
+/**
+ * The place that a cursor holds, or undefined without one.
+ *
+ * @throws AppError INVALID_CURSOR when it is damaged, or was made for another user or filter
+ */
+export function readCursor(
+  userId: string,
+  completed: boolean | undefined,
+  cursor: string | undefined,
+): ListPosition | undefined {
+  if (cursor === undefined) return undefined
+  const [createdAt, id] = decodeCursor(cursor, bindingOf(userId, completed)) ?? []
+  if (createdAt === undefined || id === undefined) throw new AppError('INVALID_CURSOR')
+  return { createdAt, id }
+}

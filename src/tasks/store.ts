@@ -1,0 +1,275 @@
+import type { UserScope } from '../db/database.ts'
+import { selectList, sql, statement, type ValuesOf } from '../db/sql.ts'
+import type { NewTask, Task, TaskChanges } from './task.ts'
+
+const taskColumns = {
+  id: 'uuid',
+  user_id: 'text',
+  title: 'text',
+  description: 'text?',
+  completed: 'bool',
+  completed_at: 'timestamptz?',
+  created_at: 'timestamptz',
+  updated_at: 'timestamptz',
+  version: 'int8',
+} as const
+
+/** What a change did: it wrote, had nothing to write, or met another version than If-Match asks for. */
+const changeColumns = { ...taskColumns, outcome: 'text' } as const
+
+type ChangeRow = ValuesOf<typeof changeColumns>
+
+const get = statement('get_task', { id: 'uuid' }, taskColumns, ({ user_id, id }) => sql`
+  select ${selectList(taskColumns, 't')} from app.tasks t where t.user_id = ${user_id} and t.id = ${id}`)
+
+const create = statement(
+  'create_task',
+  { id: 'uuid', title: 'text', description: 'text?', completed: 'bool' },
+  taskColumns,
+  ({ user_id, id, title, description, completed }) => sql`
+  with counter as (
+    insert into app.change_counters as c (user_id, version) values (${user_id}, 1)
+    on conflict (user_id) do update set version = c.version + 1
+    returning c.version),
+  moment as (select version, clock_timestamp() as now from counter)
+  insert into app.tasks as t (user_id, id, title, description, completed, completed_at, created_at, updated_at, version)
+  select ${user_id}, ${id}, ${title}, ${description}, ${completed}, case when ${completed} then now end, now, now, version
+  from moment
+  returning ${selectList(taskColumns, 't')}`,
+)
+
+// The changes lock the counter row first, then the task: always in this order, so writers of one user queue and
+// never deadlock. FOR UPDATE on both makes PostgreSQL read the two rows again once the locks are held (EvalPlanQual),
+// so `current` is what the writer before left behind, not what this statement's snapshot saw. if_match holds the
+// versions that the client allows, or null for any.
+
+const update = statement(
+  'update_task',
+  {
+    id: 'uuid',
+    title: 'text?',
+    set_description: 'bool',
+    description: 'text?',
+    completed: 'bool?',
+    toggle: 'bool',
+    if_match: '_int8?',
+  },
+  changeColumns,
+  ({ user_id, id, title, set_description, description, completed, toggle, if_match }) => sql`
+  with current as (
+    select ${selectList(taskColumns, 't')}, c.version + 1 as next_version
+    from app.change_counters c join app.tasks t on t.user_id = c.user_id
+    where c.user_id = ${user_id} and t.user_id = ${user_id} and t.id = ${id}
+    for update of c, t),
+  wanted as (
+    select c.*, clock_timestamp() as now, coalesce(c.version = any(${if_match}), true) as matches,
+      coalesce(${title}, c.title) as new_title,
+      case when ${set_description} then ${description} else c.description end as new_description,
+      case when ${toggle} then not c.completed else coalesce(${completed}, c.completed) end as new_completed
+    from current c),
+  changed as (
+    update app.tasks t set
+      title = w.new_title, description = w.new_description, completed = w.new_completed,
+      completed_at = case when not w.new_completed then null when w.completed then w.completed_at else w.now end,
+      updated_at = w.now, version = w.next_version
+    from wanted w
+    where t.user_id = ${user_id} and t.id = ${id} and w.matches
+      and (w.new_title, w.new_description, w.new_completed) is distinct from (w.title, w.description, w.completed)
+    returning ${selectList(taskColumns, 't')}),
+  counted as (
+    update app.change_counters c set version = t.version from changed t where c.user_id = ${user_id})
+  select ${selectList(taskColumns, 'x')}, 'changed' as outcome from changed x
+  union all
+  select ${selectList(taskColumns, 'w')}, case when w.matches then 'unchanged' else 'mismatch' end
+  from wanted w where not exists (select from changed)`,
+)
+
+const remove = statement(
+  'delete_task',
+  { id: 'uuid', if_match: '_int8?' },
+  changeColumns,
+  ({ user_id, id, if_match }) => sql`
+  with current as (
+    select ${selectList(taskColumns, 't')}, c.version + 1 as next_version,
+      coalesce(t.version = any(${if_match}), true) as matches
+    from app.change_counters c join app.tasks t on t.user_id = c.user_id
+    where c.user_id = ${user_id} and t.user_id = ${user_id} and t.id = ${id}
+    for update of c, t),
+  removed as (
+    delete from app.tasks t using current x
+    where t.user_id = ${user_id} and t.id = ${id} and x.matches
+    returning x.next_version),
+  counted as (
+    update app.change_counters c set version = r.next_version from removed r where c.user_id = ${user_id})
+  select ${selectList(taskColumns, 'x')}, case when x.matches then 'changed' else 'mismatch' end as outcome
+  from current x`,
+)
+
+const createMany = statement(
+  'create_tasks',
+  { tasks: 'json' },
+  { created: 'int8' },
+  ({ user_id, tasks }) => sql`
+  with counter as (
+    insert into app.change_counters as c (user_id, version) values (${user_id}, json_array_length(${tasks}))
+    on conflict (user_id) do update set version = c.version + excluded.version
+    returning c.version - json_array_length(${tasks}) as before),
+  moment as (select before, clock_timestamp() as now from counter),
+  created as (
+    insert into app.tasks
+      (user_id, id, title, description, completed, completed_at, created_at, updated_at, version)
+    select ${user_id}, item.id, item.title, item.description, item.completed,
+      case when item.completed then now end, now, now, before + item.position
+    from moment, rows from (
+      json_to_recordset(${tasks}) as (id uuid, title text, description text, completed boolean)
+    ) with ordinality as item (id, title, description, completed, position)
+    returning 1)
+  select count(*) as created from created`,
+)
+
+const removeAll = statement('delete_tasks', {}, { removed: 'int8' }, ({ user_id }) => sql`
+  with counter as (
+    update app.change_counters set version = version + 1 where user_id = ${user_id} returning user_id),
+  removed as (delete from app.tasks t using counter c where t.user_id = ${user_id} and c.user_id = ${user_id} returning 1)
+  select count(*) as removed from removed`)
+
+/** A place in the list: the task after which the next page begins. */
+export type ListPosition = { readonly createdAt: string; readonly id: string }
+
+const pageParameters = { limit: 'int8' } as const
+const positionParameters = { created_at: 'timestamptz', id: 'uuid' } as const
+const newestFirst = sql`order by t.created_at desc, t.id desc`
+const columns = selectList(taskColumns, 't')
+
+// One statement a form of the list, so that each has the plan of its own index.
+
+const list = statement('list_tasks', pageParameters, taskColumns, (p) => sql`
+  select ${columns} from app.tasks t where t.user_id = ${p.user_id} ${newestFirst} limit ${p.limit}`)
+
+const listAfter = statement('list_tasks_after', { ...pageParameters, ...positionParameters }, taskColumns, (p) => sql`
+  select ${columns} from app.tasks t
+  where t.user_id = ${p.user_id} and (t.created_at, t.id) < (${p.created_at}, ${p.id})
+  ${newestFirst} limit ${p.limit}`)
+
+const listByCompleted = statement(
+  'list_tasks_by_completed',
+  { ...pageParameters, completed: 'bool' },
+  taskColumns,
+  (p) => sql`
+  select ${columns} from app.tasks t where t.user_id = ${p.user_id} and t.completed = ${p.completed}
+  ${newestFirst} limit ${p.limit}`,
+)
+
+const listByCompletedAfter = statement(
+  'list_tasks_by_completed_after',
+  { ...pageParameters, completed: 'bool', ...positionParameters },
+  taskColumns,
+  (p) => sql`
+  select ${columns} from app.tasks t
+  where t.user_id = ${p.user_id} and t.completed = ${p.completed}
+    and (t.created_at, t.id) < (${p.created_at}, ${p.id})
+  ${newestFirst} limit ${p.limit}`,
+)
+
+/** What a change did: it wrote, had nothing to write, or met a version that If-Match does not name. */
+export type ChangeOutcome = 'changed' | 'unchanged' | 'mismatch'
+
+/** The task as the change left it (a delete: as it was before) and what the change did. */
+export type Change = { readonly outcome: ChangeOutcome; readonly task: Task }
+
+function toChange(row: ChangeRow | undefined): Change | undefined {
+  if (row === undefined) return undefined
+  const { outcome, ...task } = row
+  if (outcome !== 'changed' && outcome !== 'unchanged' && outcome !== 'mismatch') {
+    throw new Error(`The store answered with the outcome ${outcome}`)
+  }
+  return { outcome, task }
+}
+
+/** The user's task with this id, or undefined. */
+export async function findTask(scope: UserScope, id: string): Promise<Task | undefined> {
+  return (await scope.run(get, { id }))[0]
+}
+
+/**
+ * Inserts a task at the user's next version.
+ *
+ * @throws pg.DatabaseError unique_violation when the user has a task with this id
+ */
+export async function insertTask(scope: UserScope, task: NewTask): Promise<Task> {
+  const [row] = await scope.run(create, task)
+  if (row === undefined) throw new Error('The insert returned no row')
+  return row
+}
+
+/**
+ * Inserts many tasks of one user, at consecutive versions in their order, all or none.
+ *
+ * @returns how many were inserted
+ * @throws pg.DatabaseError unique_violation when an id exists
+ */
+export async function insertTasks(scope: UserScope, tasks: readonly NewTask[]): Promise<number> {
+  const [row] = await scope.run(createMany, { tasks })
+  return row?.created ?? 0
+}
+
+/**
+ * Applies changes to a task.
+ *
+ * @param ifMatch the versions that the client allows, or null for any
+ * @returns what happened, or undefined when the user has no such task
+ */
+export async function changeTask(
+  scope: UserScope,
+  id: string,
+  changes: TaskChanges,
+  ifMatch: readonly number[] | null,
+): Promise<Change | undefined> {
+  const toggle = changes.completed === 'toggle'
+  const rows = await scope.run(update, {
+    id,
+    title: changes.title ?? null,
+    set_description: changes.description !== undefined,
+    description: changes.description ?? null,
+    completed: typeof changes.completed === 'boolean' ? changes.completed : null,
+    toggle,
+    if_match: ifMatch,
+  })
+  return toChange(rows[0])
+}
+
+/** Removes a task, under the same terms as changeTask. */
+export async function removeTask(
+  scope: UserScope,
+  id: string,
+  ifMatch: readonly number[] | null,
+): Promise<Change | undefined> {
+  return toChange((await scope.run(remove, { id, if_match: ifMatch }))[0])
+}
+
+/** Removes all tasks of the user; returns how many there were. */
+export async function removeAllTasks(scope: UserScope): Promise<number> {
+  return (await scope.run(removeAll, {}))[0]?.removed ?? 0
+}
+
+/**
+ * The user's tasks, newest first.
+ *
+ * @param page.completed only tasks with this value, or all when undefined
+ * @param page.after begins after this place, or at the newest when undefined
+ * @param page.limit most tasks to return
+ */
+export function listTasks(
+  scope: UserScope,
+  page: { completed: boolean | undefined; after: ListPosition | undefined; limit: number },
+): Promise<Task[]> {
+  const { completed, after, limit } = page
+  if (completed === undefined) {
+    return after === undefined
+      ? scope.run(list, { limit })
+      : scope.run(listAfter, { limit, created_at: after.createdAt, id: after.id })
+  }
+  return after === undefined
+    ? scope.run(listByCompleted, { limit, completed })
+    : scope.run(listByCompletedAfter, { limit, completed, created_at: after.createdAt, id: after.id })
+}
