@@ -61,7 +61,7 @@ async function start(config: Config, logger: Logger, cleanup: AsyncDisposableSta
     keepPreparing(database, logger, cleanup, stopping)
   }
   const readyInMs = Math.round(process.uptime() * 1000)
-  logger.info({ address, ready_in_ms: readyInMs, node: process.version }, 'listening')
+  logger.info({ address, ready_in_ms: readyInMs, node: process.version }, 'started')
   if (config.nodeEnv === 'production') return
   const where = connected.embedded ? `embedded PostgreSQL 18 in ${config.dataDir}` : 'the one of DATABASE_URL'
   process.stdout.write(startupMessage({ address, readyInMs, database: where }))
@@ -99,7 +99,7 @@ function keepPreparing(database: Database, logger: Logger, cleanup: AsyncDisposa
 
 async function listen(app: App, { host, port }: Config): Promise<string> {
   try {
-    return await app.listen({ host, port })
+    return await app.listen({ host, port, listenTextResolver: (address) => `listening at ${address}` })
   } catch (error) {
     const code = error instanceof Error && 'code' in error ? error.code : undefined
     if (code === 'EADDRINUSE') {

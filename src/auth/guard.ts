@@ -45,7 +45,7 @@ async function authenticate(request: FastifyRequest, verifier: Verifier): Promis
  * same route as `/api/…`.
  */
 function isUnderApi(request: FastifyRequest): boolean {
-  const path = request.routeOptions.url ?? decodePath(request.url)
+  const path = request.routeOptions.url ?? decodePath(request.originalUrl)
   return path === '/api' || path.startsWith('/api/')
 }
 
@@ -53,7 +53,7 @@ function isUnderApi(request: FastifyRequest): boolean {
 function readPathUser(request: FastifyRequest): string | undefined {
   const { params } = request
   if (typeof params === 'object' && params !== null && 'user_id' in params) return String(params.user_id)
-  const [, , user, rest] = request.url.split('?', 1)[0]?.split('/') ?? []
+  const [, , user, rest] = request.originalUrl.split('?', 1)[0]?.split('/') ?? []
   return rest === undefined || user === undefined ? undefined : decodePath(user)
 }
 

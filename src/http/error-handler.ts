@@ -1,14 +1,20 @@
-import type { FastifyError, FastifyReply, FastifyRequest } from 'fastify'
-import { AppError } from '../errors.ts'
+import type { FastifyReply, FastifyRequest } from 'fastify'
+import { AppError, type ErrorCode } from '../errors.ts'
 import { failure } from './envelope.ts'
 
+declare module 'fastify' {
+  interface FastifyRequest {
+    /** The code of the error that the request was answered with, or null. */
+    errorCode: ErrorCode | null
+  }
+}
+
 /** Fastify's own errors that a request can cause, as ours. */
-const frameworkErrors: Readonly<Record<string, ConstructorParameters<typeof AppError>[0]>> = {
+const frameworkErrors: Readonly<Record<string, ErrorCode>> = {
   FST_ERR_CTP_INVALID_MEDIA_TYPE: 'UNSUPPORTED_MEDIA_TYPE',
   FST_ERR_CTP_INVALID_TYPE: 'UNSUPPORTED_MEDIA_TYPE',
   FST_ERR_CTP_BODY_TOO_LARGE: 'BODY_TOO_LARGE',
   FST_ERR_CTP_INVALID_CONTENT_LENGTH: 'BAD_REQUEST',
-  FST_ERR_BAD_URL: 'INVALID_URL',
 }
 
 /** Anything thrown, as an error of the catalogue; what is not known is INTERNAL_ERROR with its cause. */
@@ -22,15 +28,12 @@ export function toCatalogued(error: unknown): AppError {
 }
 
 /**
- * Answers with the error's envelope and logs what the client is not told: a 5xx with its cause, and the cause of any
- * other error that has one.
+ * Answers with the error's envelope. The log learns the code of any error, and the cause of a 5xx; the cause of others
+ * is left out, as it can quote what the client sent.
  */
-export function handleError(error: FastifyError | unknown, request: FastifyRequest, reply: FastifyReply): FastifyReply {
+export function handleError(error: unknown, request: FastifyRequest, reply: FastifyReply): FastifyReply {
   const known = toCatalogued(error)
-  if (known.status >= 500) {
-    request.log.error({ err: known.cause ?? known, code: known.code }, 'request failed')
-  } else if (known.cause !== undefined) {
-    request.log.info({ err: known.cause, code: known.code }, 'request refused')
-  }
+  request.errorCode = known.code
+  if (known.status >= 500) request.log.error({ err: known.cause ?? known, code: known.code }, 'request failed')
   return reply.code(known.status).headers(known.headers).type('application/json; charset=utf-8').send(failure(request.id, known))
 }

@@ -36,6 +36,9 @@ export type App = FastifyInstance<
 
 const requestIdForm = /^[A-Za-z0-9._-]{1,128}$/
 
+/** Stands for the path of a request whose URL cannot be decoded; no request line can hold its space. */
+const undecodable = '/ undecodable'
+
 /** A user id of 255 code points takes up to 12 characters each in a percent-encoded path. */
 const maxParamLength = 255 * 12
 
@@ -68,27 +71,22 @@ export function createServer({ logger, guard }: { logger: FastifyBaseLogger; gua
     clientErrorHandler(error, socket) {
       answerClientError(error, socket, logger)
     },
-    // A path that cannot be decoded matches no route and reaches no hook.
-    frameworkErrors(error, request, reply) {
-      reply.header('x-request-id', request.id)
-      guard(request, reply).then(
-        () => handleError(error, request, reply),
-        (refusal: unknown) => handleError(refusal, request, reply),
-      )
-    },
+    // Fastify answers a path that it cannot decode before any hook; under a path that no route has, it meets them all.
+    rewriteUrl: ({ url = '/' }) => (isDecodable(url) ? url : undecodable),
   }).withTypeProvider<TypeBoxTypeProvider>()
   const methods = trackMethods(app, maxParamLength)
   registerValidation(app)
   registerBodyParser(app)
   // Plain JSON.stringify was measured to be faster than serializers made from the response schemas.
   app.setSerializerCompiler(() => JSON.stringify)
+  app.decorateRequest('errorCode', null)
   app.setErrorHandler(handleError)
   // The order of checks that the contract gives, up to the body.
   app.addHook('onRequest', async (request, reply) => {
     reply.header('x-request-id', request.id)
     await guard(request, reply)
+    if (request.url === undecodable) throw new AppError('INVALID_URL')
     if (request.is404) throw methods.refusalFor(request.url)
-    if (!isDecodable(request.url)) throw new AppError('INVALID_URL')
     if (!isSupportedMediaType(request)) throw new AppError('UNSUPPORTED_MEDIA_TYPE')
   })
   return app

@@ -113,7 +113,7 @@ function escapePointer(member: string): string {
   return member.replaceAll('~', '~0').replaceAll('/', '~1')
 }
 
-function explain(part: Part, { keyword, message, parentSchema, data, instancePath }: ErrorObject): string {
+function explain(part: Part, { keyword, params, message, parentSchema, data, instancePath }: ErrorObject): string {
   switch (keyword) {
     case 'additionalProperties':
       return part === 'querystring' ? 'is not a parameter of this operation' : 'is not a field that can be set here'
@@ -125,9 +125,11 @@ function explain(part: Part, { keyword, message, parentSchema, data, instancePat
       return 'must not be empty'
     case 'format':
       return parentSchema?.['x-message'] ?? `must be a valid ${parentSchema?.format}`
+    case 'minProperties':
+      return 'must name at least one field'
     case 'type':
       if (part === 'body' && data === undefined && instancePath === '') return 'a JSON object is required as the body'
-      return `${message}`
+      return `must be ${[params.type].flat().join(' or ')}`
     default:
       return `${message}`
   }

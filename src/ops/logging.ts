@@ -22,6 +22,7 @@ export function logRequests(app: FastifyInstance): void {
         route: request.routeOptions.url ?? null,
         user_id: request.userId || null,
         status: reply.statusCode,
+        ...(request.errorCode !== null && { code: request.errorCode }),
         duration_ms: Math.round(reply.elapsedTime * 1000) / 1000,
       },
       'request',

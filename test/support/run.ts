@@ -1,0 +1,82 @@
+import { spawn } from 'node:child_process'
+import { randomBytes } from 'node:crypto'
+import { globSync, mkdtempSync, rmSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import pg from 'pg'
+import { openDatabase } from '../../src/db/database.ts'
+import { startEmbeddedPostgres } from '../../src/db/embedded-postgres.ts'
+import { administer, type Cluster, clusterVariable } from './database.ts'
+
+// Runs the suite: `npm test`, `npm test -- FILE …`, `npm run coverage`. One PostgreSQL for the whole run: an embedded
+// one without durability, or the one of DATABASE_URL.
+
+const minimumLineCoverage = 95
+
+const server = await openServer()
+let exitCode = 1
+try {
+  const cluster = await makeTemplate(server.connection)
+  try {
+    exitCode = await runTests(cluster)
+  } finally {
+    await administer(cluster.connection, `drop database if exists ${cluster.template} with (force)`)
+  }
+} finally {
+  await server.stop()
+}
+process.exit(exitCode)
+
+async function openServer(): Promise<{ connection: pg.ClientConfig; stop: () => Promise<void> }> {
+  const url = process.env.DATABASE_URL
+  if (url) return { connection: { connectionString: url }, stop: async () => {} }
+  const dataDir = mkdtempSync(join(tmpdir(), 'backend-core-test-'))
+  const embedded = await startEmbeddedPostgres({ dataDir, durable: false, settings: { max_connections: '400' } })
+  const stop = async () => {
+    await embedded.stop()
+    rmSync(dataDir, { recursive: true, force: true })
+  }
+  return { connection: embedded.connection, stop }
+}
+
+/** The connection as separate parts, so that a test can put another database's name in it. */
+async function makeTemplate(connection: pg.ClientConfig): Promise<Cluster> {
+  const { host, port, user, password, ssl } = new pg.Client(connection)
+  const parts = { host, port, ...(user && { user }), ...(password && { password }), ...(ssl && { ssl }) }
+  const template = `template_${randomBytes(8).toString('hex')}`
+  const { database: own } = new pg.Client(connection)
+  const administration = { ...parts, ...(own && { database: own }) }
+  await administer(administration, `create database ${template} template template0`)
+  const database = openDatabase({ connection: { ...parts, database: template }, poolMax: 1 })
+  try {
+    await database.prepare()
+  } finally {
+    await database.close()
+  }
+  return { connection: administration, template }
+}
+
+function runTests(cluster: Cluster): Promise<number> {
+  const names = process.argv.slice(2)
+  const coverage = names.includes('--coverage')
+  const files = names.filter((name) => !name.startsWith('--'))
+  const options = ['--test', ...names.filter((name) => name.startsWith('--') && name !== '--coverage')]
+  if (coverage) {
+    options.push(
+      '--experimental-test-coverage',
+      '--test-coverage-include=src/**/*.ts',
+      `--test-coverage-lines=${minimumLineCoverage}`,
+    )
+  }
+  const chosen = files.length > 0 ? files : globSync('test/**/*.test.ts')
+  const { DATABASE_URL: _, NODE_TEST_CONTEXT: __, ...environment } = process.env
+  const child = spawn(process.execPath, [...options, ...chosen], {
+    stdio: 'inherit',
+    env: { ...environment, [clusterVariable]: JSON.stringify(cluster) },
+  })
+  return new Promise((resolve) => {
+    child.on('exit', (code) => resolve(code ?? 1))
+    // The runner ends by itself on Ctrl-C; this waits for it, so that the cluster is stopped too.
+    for (const signal of ['SIGINT', 'SIGTERM'] as const) process.on(signal, () => child.kill(signal))
+  })
+}
