@@ -41,7 +41,9 @@ const nonEmpty = (text: string | undefined) => text ?? ''
 function postgresUrl(text: string | undefined): string | undefined {
   if (text === undefined) return undefined
   if (!/^postgres(ql)?:\/\//.test(text) || !URL.canParse(text)) {
-    throw new Problem('must be an address such as postgres://user:password@host:5432/database?sslmode=require')
+    throw new Problem(
+      'must be an address such as postgres://user:password@host:5432/database?sslmode=require',
+    )
   }
   return text
 }
@@ -54,7 +56,12 @@ function secret(text: string | undefined): string | undefined {
 
 /** Every setting of the service. docs/configuration.md is made from this table. */
 export const settings = {
-  port: setting('PORT', '8000', integer(0, 65535), 'TCP port to listen on; 0 asks the system for a free one.'),
+  port: setting(
+    'PORT',
+    '8000',
+    integer(0, 65535),
+    'TCP port to listen on; 0 asks the system for a free one.',
+  ),
   host: setting('HOST', '127.0.0.1', nonEmpty, 'Address to listen on; 0.0.0.0 in the container image.'),
   databaseUrl: setting(
     'DATABASE_URL',
@@ -116,7 +123,9 @@ export class ConfigError extends OperatorError {
   readonly problems: readonly string[]
 
   constructor(problems: readonly string[]) {
-    super(`The configuration cannot be used (${problems.length} problem${problems.length === 1 ? '' : 's'}):\n${problems.map((each) => `  - ${each}`).join('\n')}`)
+    super(
+      `The configuration cannot be used (${problems.length} problem${problems.length === 1 ? '' : 's'}):\n${problems.map((each) => `  - ${each}`).join('\n')}`,
+    )
     this.problems = problems
   }
 }
@@ -139,7 +148,9 @@ export function loadConfig(environment: Environment): Config {
     }
   }
   if (config.nodeEnv === 'production' && !environment.BETTER_AUTH_SECRET) {
-    problems.push('BETTER_AUTH_SECRET: must be set when NODE_ENV is production; make one with: openssl rand -base64 32')
+    problems.push(
+      'BETTER_AUTH_SECRET: must be set when NODE_ENV is production; make one with: openssl rand -base64 32',
+    )
   }
   if (problems.length > 0) throw new ConfigError(problems)
   // Built from the table that the type is derived from, key by key.

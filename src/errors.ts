@@ -3,10 +3,16 @@
  * against it in both directions.
  */
 export const errorCatalogue = {
-  VALIDATION_FAILED: { status: 422, title: 'The request does not have the required form; details name each problem.' },
+  VALIDATION_FAILED: {
+    status: 422,
+    title: 'The request does not have the required form; details name each problem.',
+  },
   INVALID_JSON: { status: 400, title: 'The body is not valid JSON in UTF-8.' },
   INVALID_URL: { status: 400, title: 'The URL holds a malformed percent escape or a NUL.' },
-  INVALID_CURSOR: { status: 400, title: 'The cursor is damaged, or was made for another user, filter or sort.' },
+  INVALID_CURSOR: {
+    status: 400,
+    title: 'The cursor is damaged, or was made for another user, filter or sort.',
+  },
   BAD_REQUEST: { status: 400, title: 'The request is not valid HTTP.' },
   TOKEN_MISSING: { status: 401, title: 'Send a token in the header "Authorization: Bearer <token>".' },
   TOKEN_EXPIRED: { status: 401, title: 'The token has expired; get a new one.' },
@@ -14,14 +20,23 @@ export const errorCatalogue = {
   FORBIDDEN: { status: 403, title: 'The user in the path is not the user of the token.' },
   ROUTE_NOT_FOUND: { status: 404, title: 'There is no such route; see /docs.' },
   TASK_NOT_FOUND: { status: 404, title: 'There is no such task.' },
-  METHOD_NOT_ALLOWED: { status: 405, title: 'The route does not have this method; the Allow header lists those it has.' },
+  METHOD_NOT_ALLOWED: {
+    status: 405,
+    title: 'The route does not have this method; the Allow header lists those it has.',
+  },
   REQUEST_TIMEOUT: { status: 408, title: 'The request did not arrive in time.' },
   TASK_EXISTS: { status: 409, title: 'A task with this id exists and its content differs.' },
   PRECONDITION_FAILED: { status: 412, title: 'The task has changed since the version named in If-Match.' },
   BODY_TOO_LARGE: { status: 413, title: 'The body is larger than the limit.' },
-  UNSUPPORTED_MEDIA_TYPE: { status: 415, title: 'Send the body as application/json in UTF-8, not compressed.' },
+  UNSUPPORTED_MEDIA_TYPE: {
+    status: 415,
+    title: 'Send the body as application/json in UTF-8, not compressed.',
+  },
   HEADERS_TOO_LARGE: { status: 431, title: 'The request line and headers are larger than 16 KiB.' },
-  INTERNAL_ERROR: { status: 500, title: 'Something went wrong here; the log of the service tells more under the request id.' },
+  INTERNAL_ERROR: {
+    status: 500,
+    title: 'Something went wrong here; the log of the service tells more under the request id.',
+  },
   DATABASE_UNAVAILABLE: { status: 503, title: 'The database cannot be reached; try again shortly.' },
   NOT_READY: { status: 503, title: 'The service is not ready; details say what is missing.' },
 } as const satisfies Record<string, { status: number; title: string }>

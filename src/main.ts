@@ -83,7 +83,12 @@ async function prepare(database: Database, logger: Logger): Promise<AppError | u
 }
 
 /** Tries until the database is back; until then every request that needs it is answered 503. */
-function keepPreparing(database: Database, logger: Logger, cleanup: AsyncDisposableStack, stopping: AbortSignal): void {
+function keepPreparing(
+  database: Database,
+  logger: Logger,
+  cleanup: AsyncDisposableStack,
+  stopping: AbortSignal,
+): void {
   const attempts = (async () => {
     while (!stopping.aborted) {
       await delay(retryMs)
@@ -103,7 +108,9 @@ async function listen(app: App, { host, port }: Config): Promise<string> {
   } catch (error) {
     const code = error instanceof Error && 'code' in error ? error.code : undefined
     if (code === 'EADDRINUSE') {
-      throw new OperatorError(`Port ${port} of ${host} is in use: stop what listens there, or set PORT to another.`)
+      throw new OperatorError(
+        `Port ${port} of ${host} is in use: stop what listens there, or set PORT to another.`,
+      )
     }
     if (code === 'EADDRNOTAVAIL' || code === 'EACCES' || code === 'ENOTFOUND') {
       throw new OperatorError(`Cannot listen on ${host} port ${port} (${code}): set HOST and PORT to others.`)

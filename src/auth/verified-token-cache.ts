@@ -55,7 +55,9 @@ export class VerifiedTokenCache {
       this.#old = this.#young
       this.#young = new Map()
     }
-    this.#young.set(key, { token, untilMs })
+    // A copy: an id cut out of the token's text would keep the whole text in memory.
+    const userId = Buffer.from(token.userId).toString()
+    this.#young.set(key, { token: { userId, expiresAtS: token.expiresAtS }, untilMs })
   }
 
   /** Forgets everything; called when keys change. */

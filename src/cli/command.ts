@@ -16,7 +16,8 @@ export async function runCommand(command: (args: string[]) => Promise<void>): Pr
   try {
     await command(process.argv.slice(2))
   } catch (error) {
-    const text = error instanceof OperatorError ? error.message : error instanceof Error ? error.stack : String(error)
+    const text =
+      error instanceof OperatorError ? error.message : error instanceof Error ? error.stack : String(error)
     process.stderr.write(`${text}\n`)
     process.exitCode = 1
   }

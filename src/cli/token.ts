@@ -1,6 +1,6 @@
-import { OperatorError } from '../errors.ts'
-import { developmentSecret } from '../auth/development-secret.ts'
 import { describeBadUserId } from '../auth/claims.ts'
+import { developmentSecret } from '../auth/development-secret.ts'
+import { OperatorError } from '../errors.ts'
 import { readConfig, runCommand } from './command.ts'
 import { signToken } from './sign-token.ts'
 

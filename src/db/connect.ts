@@ -34,7 +34,11 @@ export async function connectDatabase(options: ConnectOptions): Promise<Connecte
   return connected(server.connection, options, () => server.stop())
 }
 
-function connected(connection: ClientConfig, options: ConnectOptions, stop?: () => Promise<void>): ConnectedDatabase {
+function connected(
+  connection: ClientConfig,
+  options: ConnectOptions,
+  stop?: () => Promise<void>,
+): ConnectedDatabase {
   const { poolMax, onConnectionError } = options
   const database = openDatabase({ connection, poolMax, ...(onConnectionError && { onConnectionError }) })
   return {

@@ -20,7 +20,10 @@ export type UserScope = {
    * @throws AppError DATABASE_UNAVAILABLE when the database cannot be had within the deadline
    * @throws pg.DatabaseError for what the server refused, such as a unique violation
    */
-  run<P extends Shape, R extends Shape>(statement: Statement<P, R>, values: ValuesOf<P>): Promise<ValuesOf<R>[]>
+  run<P extends Shape, R extends Shape>(
+    statement: Statement<P, R>,
+    values: ValuesOf<P>,
+  ): Promise<ValuesOf<R>[]>
   readonly [scopeBrand]: true
 }
 
@@ -123,7 +126,10 @@ export function openDatabase(options: DatabaseOptions): Database {
 
   return {
     scopeFor(userId) {
-      const scope = { userId, run: <P extends Shape, R extends Shape>(s: Statement<P, R>, v: ValuesOf<P>) => run(userId, s, v) }
+      const scope = {
+        userId,
+        run: <P extends Shape, R extends Shape>(s: Statement<P, R>, v: ValuesOf<P>) => run(userId, s, v),
+      }
       // The one place that makes the brand.
       return scope as UserScope
     },
@@ -154,7 +160,10 @@ export function openDatabase(options: DatabaseOptions): Database {
 /** Rejects when the work takes longer; its connection is then given up. */
 async function withDeadline<T>(work: Promise<T>, deadlineMs: number): Promise<T> {
   const { promise, reject } = Promise.withResolvers<never>()
-  const timer = setTimeout(() => reject(databaseUnavailable(new Error('No answer within the deadline'))), deadlineMs)
+  const timer = setTimeout(
+    () => reject(databaseUnavailable(new Error('No answer within the deadline'))),
+    deadlineMs,
+  )
   try {
     return await Promise.race([work, promise])
   } finally {

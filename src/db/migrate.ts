@@ -15,11 +15,18 @@ export class MigrationError extends OperatorError {
   override readonly name = 'MigrationError'
 }
 
-type Migration = { readonly version: number; readonly name: string; readonly sql: string; readonly checksum: string }
+type Migration = {
+  readonly version: number
+  readonly name: string
+  readonly sql: string
+  readonly checksum: string
+}
 
 /** The migrations of this version of the service, in order. */
 async function readMigrations(): Promise<Migration[]> {
-  const names = (await readdir(migrationsFolder)).filter((name) => /^\d{4}-[a-z0-9-]+\.sql$/.test(name)).sort()
+  const names = (await readdir(migrationsFolder))
+    .filter((name) => /^\d{4}-[a-z0-9-]+\.sql$/.test(name))
+    .sort()
   return Promise.all(
     names.map(async (name) => {
       const sql = await readFile(new URL(name, migrationsFolder), 'utf8')
@@ -94,7 +101,9 @@ const createMigrationsTable = `
   )`
 
 async function hasMigrationsTable(client: ClientBase): Promise<boolean> {
-  const { rows } = await client.query<{ found: boolean }>(`select to_regclass('app.migrations') is not null as found`)
+  const { rows } = await client.query<{ found: boolean }>(
+    `select to_regclass('app.migrations') is not null as found`,
+  )
   return rows[0]?.found ?? false
 }
 

@@ -75,7 +75,10 @@ export function statement<const P extends Shape, const R extends Shape>(
     parameters,
     columns,
     parameterList: Object.entries(parameters).map(([each, type]) => ({ name: each, type: baseType(type) })),
-    columnList: Object.entries(columns).map(([each, type]) => ({ name: each, parse: parsers[baseType(type)] })),
+    columnList: Object.entries(columns).map(([each, type]) => ({
+      name: each,
+      parse: parsers[baseType(type)],
+    })),
   }
   registered.set(name, declared)
   return declared
@@ -89,7 +92,11 @@ function placeholder(position: number): Fragment {
 /** The column names of a shape, as a select list, each with the given table alias. */
 export function selectList(columns: Shape, alias: string): Fragment {
   // Names of this code base's own tables.
-  return { text: Object.keys(columns).map((name) => `${alias}.${name}`).join(', ') } as Fragment
+  return {
+    text: Object.keys(columns)
+      .map((name) => `${alias}.${name}`)
+      .join(', '),
+  } as Fragment
 }
 
 /** Turns the text of each field of a row, in the order of the declared columns, into values. */

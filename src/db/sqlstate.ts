@@ -32,7 +32,8 @@ const networkCodes = new Set([
 ])
 
 /** Messages by which pg and its pool report a lost or missing connection; they carry no code. */
-const connectionMessages = /^(Connection terminated|timeout exceeded when trying to connect|Client has encountered)/
+const connectionMessages =
+  /^(Connection terminated|timeout exceeded when trying to connect|Client has encountered)/
 
 /**
  * Maps what the driver threw to DATABASE_UNAVAILABLE where the database is away or cannot serve; anything else comes
@@ -50,7 +51,8 @@ export function databaseUnavailable(cause: unknown): AppError {
 
 function isUnavailable(error: Error): boolean {
   if (error instanceof pg.DatabaseError) return unavailable.some((each) => each.test(error.code ?? ''))
-  if (error instanceof AggregateError) return error.errors.some((each) => each instanceof Error && isUnavailable(each))
+  if (error instanceof AggregateError)
+    return error.errors.some((each) => each instanceof Error && isUnavailable(each))
   const code = 'code' in error ? error.code : undefined
   return (typeof code === 'string' && networkCodes.has(code)) || connectionMessages.test(error.message)
 }

@@ -1,6 +1,6 @@
 import type { ClientBase } from 'pg'
-import { appRole, scopeStatement } from './scoped-query.ts'
 import { OperatorError } from '../errors.ts'
+import { appRole, scopeStatement } from './scoped-query.ts'
 
 /** The database would let one user reach another's rows; the message lists what is wrong. */
 export class WallError extends OperatorError {

@@ -36,7 +36,8 @@ function parseJson(body: Buffer): unknown {
   try {
     return JSON.parse(body.toString())
   } catch (error) {
-    const message = error instanceof SyntaxError ? 'The body is not well-formed JSON.' : 'The body cannot be read.'
+    const message =
+      error instanceof SyntaxError ? 'The body is not well-formed JSON.' : 'The body cannot be read.'
     throw new AppError('INVALID_JSON', { details: [invalid(message)], cause: error })
   }
 }

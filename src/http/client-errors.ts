@@ -23,7 +23,10 @@ export function answerClientError(error: Error & { code?: string }, socket: Sock
   }
   const known = new AppError(parserErrors[error.code ?? ''] ?? 'BAD_REQUEST')
   const requestId = newId()
-  log.info({ request_id: requestId, status: known.status, code: known.code, reason: error.code }, 'request unreadable')
+  log.info(
+    { request_id: requestId, status: known.status, code: known.code, reason: error.code },
+    'request unreadable',
+  )
   const body = JSON.stringify(failure(requestId, known))
   const head = [
     `HTTP/1.1 ${known.status} ${known.code}`,

@@ -1,17 +1,29 @@
 import type { AppError, ErrorCode, ErrorDetail } from '../errors.ts'
 
-export type Meta = { readonly timestamp: string; readonly request_id: string; readonly [extra: string]: unknown }
+export type Meta = {
+  readonly timestamp: string
+  readonly request_id: string
+  readonly [extra: string]: unknown
+}
 
 export type Success<T> = { readonly status: 'success'; readonly data: T; readonly meta: Meta }
 
 export type Failure = {
   readonly status: 'error'
-  readonly error: { readonly code: ErrorCode; readonly message: string; readonly details: readonly ErrorDetail[] }
+  readonly error: {
+    readonly code: ErrorCode
+    readonly message: string
+    readonly details: readonly ErrorDetail[]
+  }
   readonly meta: Meta
 }
 
 /** The envelope of an answer that worked; `extra` adds to its meta. */
-export function success<T>(request: { readonly id: string }, data: T, extra?: Readonly<Record<string, unknown>>): Success<T> {
+export function success<T>(
+  request: { readonly id: string },
+  data: T,
+  extra?: Readonly<Record<string, unknown>>,
+): Success<T> {
   return { status: 'success', data, meta: { ...meta(request.id), ...extra } }
 }
 

@@ -34,6 +34,11 @@ export function toCatalogued(error: unknown): AppError {
 export function handleError(error: unknown, request: FastifyRequest, reply: FastifyReply): FastifyReply {
   const known = toCatalogued(error)
   request.errorCode = known.code
-  if (known.status >= 500) request.log.error({ err: known.cause ?? known, code: known.code }, 'request failed')
-  return reply.code(known.status).headers(known.headers).type('application/json; charset=utf-8').send(failure(request.id, known))
+  if (known.status >= 500)
+    request.log.error({ err: known.cause ?? known, code: known.code }, 'request failed')
+  return reply
+    .code(known.status)
+    .headers(known.headers)
+    .type('application/json; charset=utf-8')
+    .send(failure(request.id, known))
 }

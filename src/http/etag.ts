@@ -1,5 +1,6 @@
 /** A list of entity tags (RFC 9110 §8.8.3, §13.1), or `*`. Opaque tags hold no spaces here, as none of ours do. */
-const entityTags = /^\s*(?:\*|(?:W\/)?"[\x21\x23-\x7e\x80-\xff]*"(?:\s*,\s*(?:W\/)?"[\x21\x23-\x7e\x80-\xff]*")*)\s*$/
+const entityTags =
+  /^\s*(?:\*|(?:W\/)?"[\x21\x23-\x7e\x80-\xff]*"(?:\s*,\s*(?:W\/)?"[\x21\x23-\x7e\x80-\xff]*")*)\s*$/
 
 const strongVersion = /(?<!W\/)"([1-9]\d{0,15})"/g
 

@@ -2,6 +2,13 @@ import type { FastifyInstance } from 'fastify'
 import findMyWay, { type HTTPMethod } from 'find-my-way'
 import { AppError } from '../errors.ts'
 
+declare module 'fastify' {
+  interface FastifyInstance {
+    /** Every route of the server, one a method and path pattern, HEAD included. */
+    readonly registeredRoutes: readonly { readonly method: string; readonly url: string }[]
+  }
+}
+
 /** Tells for an unmatched request whether its path exists under other methods. */
 export type MethodTable = {
   /** METHOD_NOT_ALLOWED with Allow where the path has other methods, else ROUTE_NOT_FOUND. */
@@ -23,6 +30,10 @@ export function trackMethods(app: FastifyInstance, maxParamLength: number): Meth
       router.on(lookupMethod, url, () => {}, methods)
     }
     for (const each of [method].flat()) methods.add(each)
+  })
+  app.decorate('registeredRoutes', {
+    getter: () =>
+      Array.from(methodsOf, ([url, methods]) => Array.from(methods, (method) => ({ method, url }))).flat(),
   })
   return {
     refusalFor(url) {

@@ -21,7 +21,10 @@ export const bodyErrors = [
   'UNSUPPORTED_MEDIA_TYPE',
 ] as const satisfies readonly ErrorCode[]
 
-const exampleMeta = { timestamp: '2026-11-23T02:08:44.467Z', request_id: '019ab3c4-5d6e-7f80-9a1b-2c3d4e5f6072' }
+const exampleMeta = {
+  timestamp: '2026-11-23T02:08:44.467Z',
+  request_id: '019ab3c4-5d6e-7f80-9a1b-2c3d4e5f6072',
+}
 
 const metaProperties = {
   timestamp: Type.String({ format: 'date-time' }),
@@ -37,7 +40,9 @@ const ErrorEnvelopeSchema = Type.Object(
       details: Type.Array(
         Type.Object(
           {
-            path: Type.String({ description: 'A JSON pointer into the body, or `query/…`, `params/…`, `headers/…`.' }),
+            path: Type.String({
+              description: 'A JSON pointer into the body, or `query/…`, `params/…`, `headers/…`.',
+            }),
             code: Type.String(),
             message: Type.String(),
           },

@@ -19,7 +19,12 @@ type Part = 'params' | 'querystring' | 'headers' | 'body'
 const parts: readonly Part[] = ['params', 'querystring', 'headers', 'body']
 
 /** How the details name a part; a body's path is a plain JSON pointer. */
-const prefixes: Readonly<Record<Part, string>> = { params: 'params', querystring: 'query', headers: 'headers', body: '' }
+const prefixes: Readonly<Record<Part, string>> = {
+  params: 'params',
+  querystring: 'query',
+  headers: 'headers',
+  body: '',
+}
 
 type Check = { readonly part: Part; readonly validate: ValidateFunction }
 
@@ -39,7 +44,8 @@ export function registerValidation(app: FastifyInstance): void {
     const checks = compile(ajv, schema)
     if (checks.length === 0) return
     const existing = route.preValidation ?? []
-    const validate = async (request: FastifyRequest) => validateRequest(request, checks, config?.optionalBody ?? false)
+    const validate = async (request: FastifyRequest) =>
+      validateRequest(request, checks, config?.optionalBody ?? false)
     route.preValidation = [validate, ...(Array.isArray(existing) ? existing : [existing])]
   })
 }
@@ -70,7 +76,9 @@ type TrimContext = { parentData: Record<string | number, unknown>; parentDataPro
 function compile(ajv: Ajv, schema: FastifySchema): Check[] {
   return parts.flatMap((part) => {
     const partSchema = schema[part]
-    return typeof partSchema === 'object' && partSchema !== null ? [{ part, validate: ajv.compile(partSchema) }] : []
+    return typeof partSchema === 'object' && partSchema !== null
+      ? [{ part, validate: ajv.compile(partSchema) }]
+      : []
   })
 }
 
@@ -105,7 +113,11 @@ function describe(part: Part, error: ErrorObject): ErrorDetail {
   const { keyword, params, instancePath } = error
   const member: unknown = params.additionalProperty ?? params.missingProperty
   const pointer = typeof member === 'string' ? `${instancePath}/${escapePointer(member)}` : instancePath
-  return { path: `${prefixes[part]}${pointer}`.slice(0, maxPathLength), code: keyword, message: explain(part, error) }
+  return {
+    path: `${prefixes[part]}${pointer}`.slice(0, maxPathLength),
+    code: keyword,
+    message: explain(part, error),
+  }
 }
 
 /** RFC 6901 §3. */
@@ -113,10 +125,15 @@ function escapePointer(member: string): string {
   return member.replaceAll('~', '~0').replaceAll('/', '~1')
 }
 
-function explain(part: Part, { keyword, params, message, parentSchema, data, instancePath }: ErrorObject): string {
+function explain(
+  part: Part,
+  { keyword, params, message, parentSchema, data, instancePath }: ErrorObject,
+): string {
   switch (keyword) {
     case 'additionalProperties':
-      return part === 'querystring' ? 'is not a parameter of this operation' : 'is not a field that can be set here'
+      return part === 'querystring'
+        ? 'is not a parameter of this operation'
+        : 'is not a field that can be set here'
     case 'required':
       return 'is required'
     case 'pattern':
@@ -128,7 +145,8 @@ function explain(part: Part, { keyword, params, message, parentSchema, data, ins
     case 'minProperties':
       return 'must name at least one field'
     case 'type':
-      if (part === 'body' && data === undefined && instancePath === '') return 'a JSON object is required as the body'
+      if (part === 'body' && data === undefined && instancePath === '')
+        return 'a JSON object is required as the body'
       return `must be ${[params.type].flat().join(' or ')}`
     default:
       return `${message}`

@@ -16,7 +16,10 @@ export function encodeCursor(position: readonly string[], binding: readonly stri
 export function decodeCursor(cursor: string, binding: readonly string[]): string[] | undefined {
   const text = Buffer.from(cursor, 'base64url').toString()
   const payload = text.slice(digestLength)
-  if (Buffer.from(text).toString('base64url') !== cursor || text.slice(0, digestLength) !== digest(payload, binding)) {
+  if (
+    Buffer.from(text).toString('base64url') !== cursor ||
+    text.slice(0, digestLength) !== digest(payload, binding)
+  ) {
     return undefined
   }
   // The digest says that encodeCursor wrote it.

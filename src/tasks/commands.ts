@@ -3,7 +3,7 @@ import { isUniqueViolation } from '../db/sqlstate.ts'
 import { AppError } from '../errors.ts'
 import { formatEtag } from '../http/etag.ts'
 import { newId } from '../lib/ids.ts'
-import { changeTask, findTask, insertTask, removeTask } from './store.ts'
+import { changeTask, findTask, insertTask, insertTasks, removeAllTasks, removeTask } from './store.ts'
 import { hasContent, type NewTask, type Task, type TaskChanges } from './task.ts'
 
 /** A create as the client sends it, validated. */
@@ -46,6 +46,25 @@ export async function createTask(
 }
 
 /**
+ * Creates many tasks of one user in one statement, all or none. The inputs must be valid.
+ *
+ * @returns how many were created
+ * @throws AppError TASK_EXISTS when one has an id that the user's tasks hold
+ */
+export async function createTasks(scope: UserScope, inputs: readonly CreateTaskInput[]): Promise<number> {
+  try {
+    return await insertTasks(scope, inputs.map(toNewTask))
+  } catch (error) {
+    throw isUniqueViolation(error) ? new AppError('TASK_EXISTS', { cause: error }) : error
+  }
+}
+
+/** Deletes all tasks of the user; returns how many there were. */
+export async function deleteAllTasks(scope: UserScope): Promise<number> {
+  return removeAllTasks(scope)
+}
+
+/**
  * The user's task.
  *
  * @throws AppError TASK_NOT_FOUND, the same for a task that is another user's and one that does not exist
@@ -77,7 +96,11 @@ export async function updateTask(
  * @param ifMatch versions that the client allows, or null for any
  * @throws AppError TASK_NOT_FOUND; PRECONDITION_FAILED with the task as it is
  */
-export async function deleteTask(scope: UserScope, id: string, ifMatch: readonly number[] | null): Promise<Task> {
+export async function deleteTask(
+  scope: UserScope,
+  id: string,
+  ifMatch: readonly number[] | null,
+): Promise<Task> {
   return settle(await removeTask(scope, id, ifMatch))
 }
 

@@ -44,7 +44,10 @@ const time = (description: string) => Type.String({ format: 'date-time', descrip
 /** A task as answers show it. */
 export const TaskSchema = Type.Object(
   {
-    id: Type.String({ format: 'uuid', description: 'UUIDv7 made by the service, or the UUID sent on create; lower case.' }),
+    id: Type.String({
+      format: 'uuid',
+      description: 'UUIDv7 made by the service, or the UUID sent on create; lower case.',
+    }),
     user_id: Type.String({ minLength: 1, maxLength: 255, description: "The owner: the token's user." }),
     title: Type.String({ minLength: 1, maxLength: 255 }),
     description: Type.Unsafe<string | null>({ type: ['string', 'null'], maxLength: 10_000 }),
@@ -56,7 +59,10 @@ export const TaskSchema = Type.Object(
     }),
     created_at: time('RFC 3339 in UTC with milliseconds.'),
     updated_at: time('Changes with every change.'),
-    version: Type.Integer({ minimum: 1, description: "The user's change number at the task's last change; the ETag." }),
+    version: Type.Integer({
+      minimum: 1,
+      description: "The user's change number at the task's last change; the ETag.",
+    }),
   },
   { $id: 'Task', title: 'Task', additionalProperties: false, examples: [exampleTask] },
 )
@@ -66,7 +72,9 @@ export const TaskCreateSchema = Type.Object(
     title: Type.String(title),
     description: Type.Optional(description),
     completed: Type.Optional(Type.Boolean({ description: 'false when left out.' })),
-    id: Type.Optional(Type.String({ ...taskId, description: 'An id of your own makes the create safe to repeat.' })),
+    id: Type.Optional(
+      Type.String({ ...taskId, description: 'An id of your own makes the create safe to repeat.' }),
+    ),
   },
   { additionalProperties: false, examples: [{ title: 'Buy milk' }] },
 )
@@ -106,7 +114,9 @@ export const TaskParams = Type.Object({
 
 export const ListQuery = Type.Object(
   {
-    completed: Type.Optional(Type.Boolean({ description: 'Only tasks that are (true) or are not (false) completed.' })),
+    completed: Type.Optional(
+      Type.Boolean({ description: 'Only tasks that are (true) or are not (false) completed.' }),
+    ),
     limit: Type.Optional(
       Type.Integer({ minimum: 1, maximum: 500, description: 'Most tasks in one answer; 100 when left out.' }),
     ),

@@ -19,8 +19,13 @@ const changeColumns = { ...taskColumns, outcome: 'text' } as const
 
 type ChangeRow = ValuesOf<typeof changeColumns>
 
-const get = statement('get_task', { id: 'uuid' }, taskColumns, ({ user_id, id }) => sql`
-  select ${selectList(taskColumns, 't')} from app.tasks t where t.user_id = ${user_id} and t.id = ${id}`)
+const get = statement(
+  'get_task',
+  { id: 'uuid' },
+  taskColumns,
+  ({ user_id, id }) => sql`
+  select ${selectList(taskColumns, 't')} from app.tasks t where t.user_id = ${user_id} and t.id = ${id}`,
+)
 
 const create = statement(
   'create_task',
@@ -127,11 +132,16 @@ const createMany = statement(
   select count(*) as created from created`,
 )
 
-const removeAll = statement('delete_tasks', {}, { removed: 'int8' }, ({ user_id }) => sql`
+const removeAll = statement(
+  'delete_tasks',
+  {},
+  { removed: 'int8' },
+  ({ user_id }) => sql`
   with counter as (
     update app.change_counters set version = version + 1 where user_id = ${user_id} returning user_id),
   removed as (delete from app.tasks t using counter c where t.user_id = ${user_id} and c.user_id = ${user_id} returning 1)
-  select count(*) as removed from removed`)
+  select count(*) as removed from removed`,
+)
 
 /** A place in the list: the task after which the next page begins. */
 export type ListPosition = { readonly createdAt: string; readonly id: string }
@@ -143,13 +153,23 @@ const columns = selectList(taskColumns, 't')
 
 // One statement a form of the list, so that each has the plan of its own index.
 
-const list = statement('list_tasks', pageParameters, taskColumns, (p) => sql`
-  select ${columns} from app.tasks t where t.user_id = ${p.user_id} ${newestFirst} limit ${p.limit}`)
+const list = statement(
+  'list_tasks',
+  pageParameters,
+  taskColumns,
+  (p) => sql`
+  select ${columns} from app.tasks t where t.user_id = ${p.user_id} ${newestFirst} limit ${p.limit}`,
+)
 
-const listAfter = statement('list_tasks_after', { ...pageParameters, ...positionParameters }, taskColumns, (p) => sql`
+const listAfter = statement(
+  'list_tasks_after',
+  { ...pageParameters, ...positionParameters },
+  taskColumns,
+  (p) => sql`
   select ${columns} from app.tasks t
   where t.user_id = ${p.user_id} and (t.created_at, t.id) < (${p.created_at}, ${p.id})
-  ${newestFirst} limit ${p.limit}`)
+  ${newestFirst} limit ${p.limit}`,
+)
 
 const listByCompleted = statement(
   'list_tasks_by_completed',

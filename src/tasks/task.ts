@@ -30,6 +30,8 @@ export type TaskChanges = {
 /** Whether a stored task has just the content that a create asks for. */
 export function hasContent(task: Task, wanted: NewTask): boolean {
   return (
-    task.title === wanted.title && task.description === wanted.description && task.completed === wanted.completed
+    task.title === wanted.title &&
+    task.description === wanted.description &&
+    task.completed === wanted.completed
   )
 }

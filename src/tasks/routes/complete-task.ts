@@ -15,8 +15,7 @@ export function registerCompleteTask(app: App, { database }: TaskRouteDependenci
       operationId: 'completeTask',
       tags: ['Tasks'],
       summary: 'Complete or reopen a task',
-      description:
-        'With a body, sets `completed`; without one, turns it into its opposite.',
+      description: 'With a body, sets `completed`; without one, turns it into its opposite.',
       params: TaskParams,
       querystring: NoQuery,
       headers: IfMatchHeaders,

@@ -14,8 +14,7 @@ export function registerDeleteTask(app: App, { database }: TaskRouteDependencies
       operationId: 'deleteTask',
       tags: ['Tasks'],
       summary: 'Delete a task',
-      description:
-        'Answers with the task and its ETag as they were before.',
+      description: 'Answers with the task and its ETag as they were before.',
       params: TaskParams,
       querystring: NoQuery,
       headers: IfMatchHeaders,

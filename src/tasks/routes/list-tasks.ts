@@ -24,7 +24,9 @@ export function registerListTasks(app: App, { database }: TaskRouteDependencies)
           description: 'A page of tasks.',
           data: Type.Array(Type.Ref('Task#')),
           example: [exampleTask],
-          meta: { next_cursor: Type.Union([Type.String(), Type.Null()], { description: 'null on the last page.' }) },
+          meta: {
+            next_cursor: Type.Union([Type.String(), Type.Null()], { description: 'null on the last page.' }),
+          },
           exampleMeta: { next_cursor: null },
           headers: { Link: 'The next page, with rel="next", where there is one (RFC 8288).' },
         }),
@@ -38,7 +40,8 @@ export function registerListTasks(app: App, { database }: TaskRouteDependencies)
       const page = found.slice(0, limit)
       const last = page.at(-1)
       // One task more than asked for tells whether a page follows.
-      const next = found.length > limit && last !== undefined ? writeCursor(request.userId, completed, last) : null
+      const next =
+        found.length > limit && last !== undefined ? writeCursor(request.userId, completed, last) : null
       if (next !== null) reply.header('link', `<${nextUrl(request.url, next)}>; rel="next"`)
       return success(request, page, { next_cursor: next })
     },
