@@ -28,6 +28,11 @@ export async function registerOpenApi(app: App): Promise<void> {
       components: { securitySchemes: { bearer: { type: 'http', scheme: 'bearer', bearerFormat: 'JWT' } } },
       security: [{ bearer: [] }],
     },
+    transformObject(input) {
+      if (!('openapiObject' in input)) return input.swaggerObject
+      markOptionalBodies(input.openapiObject.paths ?? {})
+      return input.openapiObject
+    },
     refResolver: {
       buildLocalReference: (json, _base, _fragment, index) => String(json.$id ?? `schema-${index}`),
     },
@@ -42,4 +47,19 @@ export async function registerOpenApi(app: App): Promise<void> {
     schema: { hide: true },
     handler: async (_request, reply) => reply.send(app.swagger()),
   })
+}
+
+/** The plugin takes every body for required; a route says otherwise with x-optional-body. */
+function markOptionalBodies(paths: object): void {
+  for (const operations of Object.values(paths)) {
+    for (const operation of Object.values(operations)) {
+      if (!isRecord(operation) || operation['x-optional-body'] !== true) continue
+      delete operation['x-optional-body']
+      if (isRecord(operation.requestBody)) operation.requestBody.required = false
+    }
+  }
+}
+
+function isRecord(value: unknown): value is Record<string, unknown> {
+  return typeof value === 'object' && value !== null
 }

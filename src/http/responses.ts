@@ -3,12 +3,14 @@ import { type ErrorCode, errorCatalogue } from '../errors.ts'
 
 /** Errors that any operation under /api can answer with, before its own. */
 const sharedErrors = [
+  'BAD_REQUEST',
   'INVALID_URL',
   'TOKEN_MISSING',
   'TOKEN_EXPIRED',
   'TOKEN_INVALID',
   'FORBIDDEN',
-  'METHOD_NOT_ALLOWED',
+  'REQUEST_TIMEOUT',
+  'HEADERS_TOO_LARGE',
   'VALIDATION_FAILED',
   'INTERNAL_ERROR',
   'DATABASE_UNAVAILABLE',
@@ -97,7 +99,14 @@ export function errorResponses(...own: readonly ErrorCode[]): Record<number, Doc
 
 /** The error answers of an operation outside /api. */
 export function plainErrorResponses(...codes: readonly ErrorCode[]): Record<number, Documented> {
-  return groupByStatus(codes)
+  return groupByStatus([
+    'BAD_REQUEST',
+    'INVALID_URL',
+    'REQUEST_TIMEOUT',
+    'HEADERS_TOO_LARGE',
+    'INTERNAL_ERROR',
+    ...codes,
+  ])
 }
 
 function groupByStatus(codes: readonly ErrorCode[]): Record<number, Documented> {
@@ -124,13 +133,12 @@ function documentErrors(codes: readonly ErrorCode[], status: number): Documented
 
 const headersOfStatus: Readonly<Record<number, Readonly<Record<string, string>>>> = {
   401: { 'WWW-Authenticate': 'Bearer, with error="invalid_token" when a token was sent (RFC 6750).' },
-  405: { Allow: 'The methods that the path has.' },
   412: { ETag: "The task's present version." },
   503: { 'Retry-After': 'Seconds to wait.' },
 }
 
 function documentHeaders(headers: Readonly<Record<string, string>>): object {
   return Object.fromEntries(
-    Object.entries(headers).map(([name, description]) => [name, { description, schema: { type: 'string' } }]),
+    Object.entries(headers).map(([name, description]) => [name, { type: 'string', description }]),
   )
 }

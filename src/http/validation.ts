@@ -4,9 +4,9 @@ import { AppError, type ErrorDetail } from '../errors.ts'
 import { isEntityTagList } from './etag.ts'
 
 declare module 'fastify' {
-  interface FastifyContextConfig {
+  interface FastifySchema {
     /** The route may be called without a body. */
-    optionalBody?: boolean
+    'x-optional-body'?: boolean
   }
 }
 
@@ -39,13 +39,13 @@ export function registerValidation(app: FastifyInstance): void {
   // Fastify would stop at the first part that fails.
   app.setValidatorCompiler(() => () => true)
   app.addHook('onRoute', (route) => {
-    const { schema, config } = route
+    const { schema } = route
     if (schema === undefined) return
     const checks = compile(ajv, schema)
     if (checks.length === 0) return
     const existing = route.preValidation ?? []
     const validate = async (request: FastifyRequest) =>
-      validateRequest(request, checks, config?.optionalBody ?? false)
+      validateRequest(request, checks, schema['x-optional-body'] ?? false)
     route.preValidation = [validate, ...(Array.isArray(existing) ? existing : [existing])]
   })
 }

@@ -21,7 +21,7 @@ export function registerHealth(app: App, { missing }: HealthDependencies): void 
       security: [],
       response: {
         200: successResponse({ description: 'It does.', data: Type.Object({}), example: {} }),
-        ...plainErrorResponses('INTERNAL_ERROR'),
+        ...plainErrorResponses(),
       },
     },
     handler: async (request) => success(request, {}),
@@ -36,7 +36,7 @@ export function registerHealth(app: App, { missing }: HealthDependencies): void 
       security: [],
       response: {
         200: successResponse({ description: 'It can.', data: Type.Object({}), example: {} }),
-        ...plainErrorResponses('INTERNAL_ERROR', 'NOT_READY'),
+        ...plainErrorResponses('NOT_READY'),
       },
     },
     async handler(request) {

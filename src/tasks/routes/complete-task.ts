@@ -10,7 +10,6 @@ export function registerCompleteTask(app: App, { database }: TaskRouteDependenci
   app.route({
     method: 'PATCH',
     url: '/api/:user_id/tasks/:task_id/complete',
-    config: { optionalBody: true },
     schema: {
       operationId: 'completeTask',
       tags: ['Tasks'],
@@ -20,6 +19,8 @@ export function registerCompleteTask(app: App, { database }: TaskRouteDependenci
       querystring: NoQuery,
       headers: IfMatchHeaders,
       body: TaskCompleteSchema,
+      'x-optional-body': true,
+      consumes: ['application/json', 'application/merge-patch+json'],
       response: {
         200: taskResponse('The task after the change.'),
         ...errorResponses(...bodyErrors, 'TASK_NOT_FOUND', 'PRECONDITION_FAILED'),

@@ -20,6 +20,7 @@ export function registerUpdateTask(app: App, { database }: TaskRouteDependencies
       querystring: NoQuery,
       headers: IfMatchHeaders,
       body: TaskUpdateSchema,
+      consumes: ['application/json', 'application/merge-patch+json'],
       response: {
         200: taskResponse('The task after the change.'),
         ...errorResponses(...bodyErrors, 'TASK_NOT_FOUND', 'PRECONDITION_FAILED'),
