@@ -12,18 +12,23 @@ export type AppDependencies = {
   readonly database: Database
   readonly verifier: Verifier
   readonly logger: FastifyBaseLogger
-  /** Whether the service is about to stop, for /ready. */
+  /** Whether the service is about to stop: /ready says so, and answers end their connections. */
   readonly isStopping?: () => boolean
 }
 
 /** The whole system: what a request meets, from the outside in. It does not listen yet. */
-export async function createApp({ database, verifier, logger, isStopping }: AppDependencies): Promise<App> {
-  const app = createServer({ logger, guard: createGuard(verifier) })
+export async function createApp({
+  database,
+  verifier,
+  logger,
+  isStopping = () => false,
+}: AppDependencies): Promise<App> {
+  const app = createServer({ logger, guard: createGuard(verifier), isStopping })
   app.decorateRequest('userId', '')
   logRequests(app)
   await registerOpenApi(app)
   registerHealth(app, {
-    missing: async () => (isStopping?.() ? ['the service is stopping'] : database.missing()),
+    missing: async () => (isStopping() ? ['the service is stopping'] : database.missing()),
   })
   registerTaskRoutes(app, { database })
   await app.ready()

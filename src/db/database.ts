@@ -42,6 +42,7 @@ export type Database = {
   missing(): Promise<string[]>
   /** Round trips that scopes have made so far. */
   readonly roundTrips: number
+  /** Gives up statements under way and closes all connections. */
   close(): Promise<void>
 }
 
@@ -73,6 +74,7 @@ export function openDatabase(options: DatabaseOptions): Database {
     },
   })
   pool.on('error', (error) => options.onConnectionError?.(error))
+  const underWay = new Set<{ handleError(error: unknown): void }>()
   let prepared = false
   let roundTrips = 0
 
@@ -108,6 +110,7 @@ export function openDatabase(options: DatabaseOptions): Database {
       query.handleError(databaseUnavailable(new Error('The database did not answer within the deadline')))
     }, remainingMs + 200)
     let broken = true
+    underWay.add(query)
     try {
       roundTrips++
       client.query(query)
@@ -120,6 +123,7 @@ export function openDatabase(options: DatabaseOptions): Database {
       throw toAppError(error)
     } finally {
       clearTimeout(timer)
+      underWay.delete(query)
       client.release(broken)
     }
   }
@@ -153,7 +157,11 @@ export function openDatabase(options: DatabaseOptions): Database {
     get roundTrips() {
       return roundTrips
     },
-    close: () => pool.end(),
+    close() {
+      for (const query of underWay)
+        query.handleError(databaseUnavailable(new Error('The service is stopping')))
+      return pool.end()
+    },
   }
 }
 

@@ -50,11 +50,18 @@ const maxParamLength = 255 * 12
  */
 export type Guard = (request: FastifyRequest, reply: FastifyReply) => Promise<void>
 
+export type ServerOptions = {
+  readonly logger: FastifyBaseLogger
+  readonly guard: Guard
+  /** Whether the service is about to stop. */
+  readonly isStopping: () => boolean
+}
+
 /**
  * A server that answers everything in the envelope, and knows no domain: request ids, bounds, bodies, validation,
  * 404, 405 and errors. Routes are registered after it.
  */
-export function createServer({ logger, guard }: { logger: FastifyBaseLogger; guard: Guard }): App {
+export function createServer({ logger, guard, isStopping }: ServerOptions): App {
   const app = fastify({
     loggerInstance: logger,
     logController: new LogController({ disableRequestLogging: true, requestIdLogLabel: 'request_id' }),
@@ -88,6 +95,11 @@ export function createServer({ logger, guard }: { logger: FastifyBaseLogger; gua
     if (request.url === undecodable) throw new AppError('INVALID_URL')
     if (request.is404) throw methods.refusalFor(request.url)
     if (!isSupportedMediaType(request)) throw new AppError('UNSUPPORTED_MEDIA_TYPE')
+  })
+  // A connection kept alive after its last answer would hold up the stop.
+  app.addHook('onSend', (_request, reply, _payload, done) => {
+    if (isStopping()) reply.header('connection', 'close')
+    done()
   })
   return app
 }

@@ -1,6 +1,6 @@
 import { spawn } from 'node:child_process'
 import { randomBytes } from 'node:crypto'
-import { globSync, mkdtempSync, rmSync } from 'node:fs'
+import { chmodSync, globSync, mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import pg from 'pg'
@@ -31,7 +31,13 @@ async function openServer(): Promise<{ connection: pg.ClientConfig; stop: () => 
   const url = process.env.DATABASE_URL
   if (url) return { connection: { connectionString: url }, stop: async () => {} }
   const dataDir = mkdtempSync(join(tmpdir(), 'backend-core-test-'))
-  const embedded = await startEmbeddedPostgres({ dataDir, durable: false, settings: { max_connections: '400' } })
+  // As root, the embedded server's user must be able to pass through, or its data would go elsewhere.
+  chmodSync(dataDir, 0o711)
+  const embedded = await startEmbeddedPostgres({
+    dataDir,
+    durable: false,
+    settings: { max_connections: '400' },
+  })
   const stop = async () => {
     await embedded.stop()
     rmSync(dataDir, { recursive: true, force: true })

@@ -1,0 +1,55 @@
+import { connect, createServer, type Socket } from 'node:net'
+import type pg from 'pg'
+
+export type Proxy = {
+  /** TCP port on 127.0.0.1. */
+  readonly port: number
+  /** Passes everything on, from now on. */
+  forward(): void
+  /** Breaks every connection and resets new ones. */
+  refuse(): void
+  close(): Promise<void>
+}
+
+/** A TCP proxy in front of the database, whose network the test cuts and restores. */
+export async function openProxy({ host = '127.0.0.1', port = 5432 }: pg.ClientConfig): Promise<Proxy> {
+  const sockets = new Set<Socket>()
+  let forwarding = true
+  const server = createServer((client) => {
+    if (!forwarding) return client.resetAndDestroy()
+    const upstream = host.startsWith('/') ? connect(`${host}/.s.PGSQL.${port}`) : connect(port, host)
+    for (const [from, to] of [
+      [client, upstream],
+      [upstream, client],
+    ] as const) {
+      sockets.add(from)
+      from.pipe(to)
+      from.on('error', () => to.destroy())
+      from.on('close', () => {
+        sockets.delete(from)
+        to.destroy()
+      })
+    }
+    return client
+  })
+  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve))
+  const address = server.address()
+  if (typeof address !== 'object' || address === null) throw new Error('The proxy has no port')
+  const cut = () => {
+    for (const socket of sockets) socket.resetAndDestroy()
+  }
+  return {
+    port: address.port,
+    forward() {
+      forwarding = true
+    },
+    refuse() {
+      forwarding = false
+      cut()
+    },
+    async close() {
+      cut()
+      await new Promise((resolve) => server.close(resolve))
+    },
+  }
+}
