@@ -1,3 +1,4 @@
+import { STATUS_CODES } from 'node:http'
 import type { Socket } from 'node:net'
 import { AppError, type ErrorCode } from '../errors.ts'
 import { newId } from '../lib/ids.ts'
@@ -29,7 +30,7 @@ export function answerClientError(error: Error & { code?: string }, socket: Sock
   )
   const body = JSON.stringify(failure(requestId, known))
   const head = [
-    `HTTP/1.1 ${known.status} ${known.code}`,
+    `HTTP/1.1 ${known.status} ${STATUS_CODES[known.status]}`,
     'content-type: application/json; charset=utf-8',
     `content-length: ${Buffer.byteLength(body)}`,
     `x-request-id: ${requestId}`,

@@ -71,8 +71,9 @@ export function createServer({ logger, guard, isStopping }: ServerOptions): App 
     },
     bodyLimit: bodyLimitBytes,
     routerOptions: { maxParamLength },
-    requestTimeout: 60_000,
-    http: { headersTimeout: 10_000 },
+    requestTimeout: 30_000,
+    // Node would answer a missing Host itself, outside the envelope.
+    http: { headersTimeout: 10_000, connectionsCheckingInterval: 2_000, requireHostHeader: false },
     forceCloseConnections: 'idle',
     return503OnClosing: false,
     clientErrorHandler(error, socket) {
@@ -91,11 +92,15 @@ export function createServer({ logger, guard, isStopping }: ServerOptions): App 
   // The order of checks that the contract gives, up to the body.
   app.addHook('onRequest', async (request, reply) => {
     reply.header('x-request-id', request.id)
+    if (request.headers.host === undefined && request.raw.httpVersion === '1.1')
+      throw new AppError('BAD_REQUEST')
     await guard(request, reply)
     if (request.url === undecodable) throw new AppError('INVALID_URL')
     if (request.is404) throw methods.refusalFor(request.url)
     if (!isSupportedMediaType(request)) throw new AppError('UNSUPPORTED_MEDIA_TYPE')
   })
+  // Expectations other than 100-continue may be left aside (RFC 9110 §10.1.1); Node would refuse them outside the envelope.
+  app.server.on('checkExpectation', (request, response) => app.server.emit('request', request, response))
   // A connection kept alive after its last answer would hold up the stop.
   app.addHook('onSend', (_request, reply, _payload, done) => {
     if (isStopping()) reply.header('connection', 'close')
