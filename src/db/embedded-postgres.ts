@@ -99,7 +99,7 @@ async function acquire(
     return { connection: session.connection, owned: false, stop: async () => undefined }
   }
   throw new EmbeddedPostgresError(
-    `The data folder ${directory} is in use by process ${owner}. Stop that process ("kill ${owner}"), set DATA_DIR to ` +
+    `The data folder ${directory} is in use by process ${owner}. Stop that process, set DATA_DIR to ` +
       `another folder, ${USE_DATABASE_URL}.`,
   )
 }

@@ -93,7 +93,7 @@ export function createServer({ logger, guard, isStopping }: ServerOptions): App 
   app.addHook('onRequest', async (request, reply) => {
     reply.header('x-request-id', request.id)
     if (request.headers.host === undefined && request.raw.httpVersion === '1.1')
-      throw new AppError('BAD_REQUEST')
+      throw new AppError('BAD_REQUEST', { headers: { connection: 'close' } })
     await guard(request, reply)
     if (request.url === undecodable) throw new AppError('INVALID_URL')
     if (request.is404) throw methods.refusalFor(request.url)
