@@ -15,6 +15,9 @@ import { startupMessage } from './ops/startup-message.ts'
 /** Between two tries to reach a database that is away at start, in milliseconds. */
 const retryMs = 500
 
+/** Ctrl-C comes twice: from the terminal, and from npm, which passes it on. Later than this it is meant again. */
+const repeatMs = 1_000
+
 async function main(): Promise<void> {
   const config = readConfig()
   const logger = createLogger(config.logLevel)
@@ -138,11 +141,14 @@ type Running = {
 }
 
 function stopOnSignals({ logger, cleanup, stopping, started }: Running): void {
+  let firstAt = 0
   const stop = async (signal: NodeJS.Signals) => {
     if (stopping.signal.aborted) {
+      if (performance.now() - firstAt < repeatMs) return
       logger.warn({ signal }, 'second signal: stopping at once')
       process.exit(1)
     }
+    firstAt = performance.now()
     logger.info({ signal }, 'stopping')
     stopping.abort()
     try {

@@ -1,5 +1,5 @@
 import pg from 'pg'
-import { migrate, pendingMigrations } from './migrate.ts'
+import { migrate, pendingMigrations, requireServerVersion } from './migrate.ts'
 import { ScopedQuery, scopeStatement } from './scoped-query.ts'
 import { type Shape, type Statement, toValues, type ValuesOf } from './sql.ts'
 import { databaseUnavailable, toAppError } from './sqlstate.ts'
@@ -70,25 +70,48 @@ export function openDatabase(options: DatabaseOptions): Database {
     // Named, so that every later use on this connection is a Bind alone.
     onConnect: async (client) => {
       const { name, text, neutralValues } = scopeStatement
-      await client.query({ name, text, values: neutralValues })
+      // pg's type definitions leave out query_timeout.
+      const prepare = { name, text, values: neutralValues, query_timeout: deadlineMs }
+      await client.query(prepare)
     },
   })
-  pool.on('error', (error) => options.onConnectionError?.(error))
+  const report = (error: unknown) => options.onConnectionError?.(error)
+  pool.on('error', report)
+  // While a connection is lent out, its errors are not the pool's.
+  pool.on('connect', (client) => client.on('error', report))
   const underWay = new Set<{ handleError(error: unknown): void }>()
   let prepared = false
   let roundTrips = 0
 
-  async function administer<T>(work: (client: pg.ClientBase) => Promise<T>): Promise<T> {
+  /** A connection, or DATABASE_UNAVAILABLE; one that comes too late goes back to the pool. */
+  async function connect(deadline: Deadline): Promise<pg.PoolClient> {
+    const connecting = pool.connect()
+    try {
+      return await Promise.race([connecting, deadline.passed])
+    } catch (error) {
+      connecting.then(
+        (client) => client.release(),
+        () => {},
+      )
+      throw toAppError(error)
+    }
+  }
+
+  /** Work outside any scope: migrations, the check of the wall, readiness. Never tasks. */
+  async function administer<T>(work: (client: pg.ClientBase) => Promise<T>, limitMs?: number): Promise<T> {
+    const deadline = startDeadline(deadlineMs)
     let client: pg.PoolClient | undefined
     let broken = true
     try {
-      client = await pool.connect()
-      const result = await work(client)
+      client = await connect(deadline)
+      const working = work(client)
+      const result = await (limitMs === undefined ? working : Promise.race([working, deadline.passed]))
       broken = false
       return result
     } catch (error) {
       throw toAppError(error)
     } finally {
+      deadline.cancel()
       client?.release(broken)
     }
   }
@@ -99,22 +122,17 @@ export function openDatabase(options: DatabaseOptions): Database {
     values: ValuesOf<P>,
   ): Promise<ValuesOf<R>[]> {
     if (!prepared) throw databaseUnavailable(new Error('The database is not prepared yet'))
-    const startedAt = performance.now()
-    const client = await pool.connect().catch((error: unknown) => {
-      throw toAppError(error)
-    })
-    const remainingMs = Math.max(1, Math.ceil(deadlineMs - (performance.now() - startedAt)))
-    const query = new ScopedQuery<R>(statement, userId, toValues(statement, values), remainingMs)
-    // The server ends a slow statement itself; this is for a server or a network that no longer answers.
-    const timer = setTimeout(() => {
-      query.handleError(databaseUnavailable(new Error('The database did not answer within the deadline')))
-    }, remainingMs + 200)
+    const deadline = startDeadline(deadlineMs)
+    let client: pg.PoolClient | undefined
+    let query: ScopedQuery<R> | undefined
     let broken = true
-    underWay.add(query)
     try {
+      client = await connect(deadline)
+      query = new ScopedQuery<R>(statement, userId, toValues(statement, values), deadline.remainingMs())
+      underWay.add(query)
       roundTrips++
       client.query(query)
-      const rows = await query.result
+      const rows = await Promise.race([query.result, deadline.passed])
       broken = false
       return rows
     } catch (error) {
@@ -122,9 +140,9 @@ export function openDatabase(options: DatabaseOptions): Database {
       broken = !(error instanceof pg.DatabaseError)
       throw toAppError(error)
     } finally {
-      clearTimeout(timer)
-      underWay.delete(query)
-      client.release(broken)
+      deadline.cancel()
+      if (query !== undefined) underWay.delete(query)
+      client?.release(broken)
     }
   }
 
@@ -138,6 +156,8 @@ export function openDatabase(options: DatabaseOptions): Database {
       return scope as UserScope
     },
     async prepare() {
+      // A migration may take its time; whether the server answers at all must show at once.
+      await administer(requireServerVersion, deadlineMs)
       const applied = await administer(migrate)
       await administer(verifyWall)
       prepared = true
@@ -145,7 +165,7 @@ export function openDatabase(options: DatabaseOptions): Database {
     },
     async missing() {
       try {
-        const pending = await administer((client) => withDeadline(pendingMigrations(client), deadlineMs))
+        const pending = await administer(pendingMigrations, deadlineMs)
         const missing = pending.map((name) => `migration ${name} is not applied`)
         if (missing.length === 0 && !prepared) missing.push('the wall between users is not checked yet')
         return missing
@@ -165,16 +185,29 @@ export function openDatabase(options: DatabaseOptions): Database {
   }
 }
 
-/** Rejects when the work takes longer; its connection is then given up. */
-async function withDeadline<T>(work: Promise<T>, deadlineMs: number): Promise<T> {
+type Deadline = {
+  /** Rejects with DATABASE_UNAVAILABLE once the time is over. */
+  readonly passed: Promise<never>
+  /** What is left for the server, in milliseconds, at least 1: it ends a slow statement itself. */
+  remainingMs(): number
+  cancel(): void
+}
+
+/** Over the server's own time-out: this long it has to say that it has ended the statement. */
+const graceMs = 200
+
+function startDeadline(limitMs: number): Deadline {
+  const endsAt = performance.now() + limitMs
   const { promise, reject } = Promise.withResolvers<never>()
+  // Whoever no longer waits for it need not hear of it.
+  promise.catch(() => {})
   const timer = setTimeout(
-    () => reject(databaseUnavailable(new Error('No answer within the deadline'))),
-    deadlineMs,
+    () => reject(databaseUnavailable(new Error('The database did not answer within the deadline'))),
+    limitMs + graceMs,
   )
-  try {
-    return await Promise.race([work, promise])
-  } finally {
-    clearTimeout(timer)
+  return {
+    passed: promise,
+    remainingMs: () => Math.max(1, Math.ceil(endsAt - performance.now())),
+    cancel: () => clearTimeout(timer),
   }
 }

@@ -67,7 +67,8 @@ const update = statement(
     where c.user_id = ${user_id} and t.user_id = ${user_id} and t.id = ${id}
     for update of c, t),
   wanted as (
-    select c.*, clock_timestamp() as now, coalesce(c.version = any(${if_match}), true) as matches,
+    select c.*, greatest(clock_timestamp(), c.updated_at + interval '1 millisecond') as now,
+      coalesce(c.version = any(${if_match}), true) as matches,
       coalesce(${title}, c.title) as new_title,
       case when ${set_description} then ${description} else c.description end as new_description,
       case when ${toggle} then not c.completed else coalesce(${completed}, c.completed) end as new_completed
@@ -137,9 +138,11 @@ const removeAll = statement(
   {},
   { removed: 'int8' },
   ({ user_id }) => sql`
-  with counter as (
-    update app.change_counters set version = version + 1 where user_id = ${user_id} returning user_id),
-  removed as (delete from app.tasks t using counter c where t.user_id = ${user_id} and c.user_id = ${user_id} returning 1)
+  with counter as (select user_id from app.change_counters where user_id = ${user_id} for update),
+  removed as (
+    delete from app.tasks t using counter c where t.user_id = ${user_id} and c.user_id = ${user_id} returning 1),
+  counted as (
+    update app.change_counters set version = version + 1 where user_id = ${user_id} and exists (select from removed))
   select count(*) as removed from removed`,
 )
 
@@ -267,9 +270,17 @@ export async function removeTask(
   return toChange((await scope.run(remove, { id, if_match: ifMatch }))[0])
 }
 
-/** Removes all tasks of the user; returns how many there were. */
+/**
+ * Removes all tasks of the user; returns how many there were. A statement sees what was there when it began: what the
+ * writers before it in the queue have added meanwhile, the next one removes.
+ */
 export async function removeAllTasks(scope: UserScope): Promise<number> {
-  return (await scope.run(removeAll, {}))[0]?.removed ?? 0
+  let total = 0
+  for (;;) {
+    const [row] = await scope.run(removeAll, {})
+    if (row === undefined || row.removed === 0) return total
+    total += row.removed
+  }
 }
 
 /**
