@@ -65,7 +65,7 @@ async function start(config: Config, logger: Logger, cleanup: AsyncDisposableSta
   }
   const readyInMs = Math.round(process.uptime() * 1000)
   logger.info({ address, ready_in_ms: readyInMs, node: process.version }, 'started')
-  if (config.nodeEnv === 'production') return
+  if (config.nodeEnv === 'production' || away !== undefined) return
   const where = connected.embedded ? `embedded PostgreSQL 18 in ${config.dataDir}` : 'the one of DATABASE_URL'
   process.stdout.write(startupMessage({ address, readyInMs, database: where }))
 }
@@ -153,7 +153,7 @@ function stopOnSignals({ logger, cleanup, stopping, started }: Running): void {
     stopping.abort()
     try {
       // What has been started by then is known only once the start has ended, one way or the other.
-      await started.catch((err: unknown) => logger.error({ err }, 'start failed while stopping'))
+      await started.catch((err: unknown) => logger.warn({ err }, 'start failed while stopping'))
       await cleanup.disposeAsync()
       logger.info('stopped')
     } catch (err) {

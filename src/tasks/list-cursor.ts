@@ -1,6 +1,6 @@
 import { AppError } from '../errors.ts'
 import { decodeCursor, encodeCursor } from '../lib/cursor.ts'
-import type { ListPosition } from './store.ts'
+import type { ListPosition } from './list-store.ts'
 import type { Task } from './task.ts'
 
 const uuidForm = /^[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}$/

@@ -60,7 +60,9 @@ type RequestOptions = {
  * The service of one test file: listening on a port that the system gave, over a database of its own. Stopped and
  * dropped when the file ends.
  */
-export async function startApp(options: { testDatabase?: TestDatabase; poolMax?: number } = {}): Promise<TestService> {
+export async function startApp(
+  options: { testDatabase?: TestDatabase; poolMax?: number } = {},
+): Promise<TestService> {
   const testDatabase = options.testDatabase ?? (await createTestDatabase())
   const logs: LogLine[] = []
   const logger = createLogger('info', memory(logs))
@@ -117,7 +119,12 @@ function client(url: string, userId: string, token: string, authorization: strin
     })
     const text = await response.text()
     const isJson = response.headers.get('content-type')?.startsWith('application/json') ?? false
-    return { status: response.status, headers: response.headers, text, body: isJson && text ? JSON.parse(text) : undefined }
+    return {
+      status: response.status,
+      headers: response.headers,
+      text,
+      body: isJson && text ? JSON.parse(text) : undefined,
+    }
   }
   return {
     userId,
