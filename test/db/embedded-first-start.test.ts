@@ -13,7 +13,7 @@ import { end, ownerScript, Place, query, refused, report, until } from '../suppo
 
 const isRoot = process.getuid?.() === 0
 
-describe('the first start of an embedded PostgreSQL', { concurrency: 2, timeout: 60_000 }, () => {
+describe('the first start of an embedded PostgreSQL', { concurrency: 2, timeout: 120_000 }, () => {
   test('the first start makes a database, the second one finds its rows', async (t) => {
     const place = await Place.make(t)
     const first = await place.start({ durable: true })
@@ -156,7 +156,7 @@ const ordinary = { uid: 65534, gid: 65534 }
 
 describe('the first start under root', {
   concurrency: 2,
-  timeout: 60_000,
+  timeout: 120_000,
   skip: isRoot ? false : 'only root runs PostgreSQL as another user',
 }, () => {
   test('data in a folder that the server user cannot enter goes elsewhere, and a link leads to it; a dead link is refused', async (t) => {

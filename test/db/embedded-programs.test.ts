@@ -8,7 +8,7 @@ import { Place, refused } from '../support/embedded-place.ts'
 
 const needsRoot = { skip: process.getuid?.() === 0 ? false : 'only root runs PostgreSQL as another user' }
 
-describe('the programs of the embedded PostgreSQL', { timeout: 60_000 }, () => {
+describe('the programs of the embedded PostgreSQL', { timeout: 120_000 }, () => {
   test('an unsupported platform is told to use DATABASE_URL', async () => {
     await refused(findBinaryPackage('win32-x64'), 'win32-x64', 'DATABASE_URL')
   })

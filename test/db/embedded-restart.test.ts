@@ -7,7 +7,7 @@ import { OWNER_LOCK } from '../../src/db/embedded/session.ts'
 import { startEmbeddedPostgres } from '../../src/db/embedded-postgres.ts'
 import { makeRoot, Place, query, refused, until } from '../support/embedded-place.ts'
 
-describe('an owned server that dies', { timeout: 60_000 }, () => {
+describe('an owned server that dies', { timeout: 120_000 }, () => {
   let root: string
   let dataDir: string
 

@@ -117,7 +117,7 @@ export class Place {
 
 /** Waits for what another process does. */
 export async function until(what: string, condition: () => boolean | Promise<boolean>): Promise<void> {
-  const deadline = performance.now() + 15_000
+  const deadline = performance.now() + 30_000
   while (!(await condition())) {
     assert.ok(performance.now() < deadline, `in time: ${what}`)
     await delay(10)
