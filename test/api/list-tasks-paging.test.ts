@@ -38,7 +38,7 @@ function linkOf({ headers }: Answer): string | undefined {
   return url
 }
 
-test('the Link URL works as it is: it keeps path, limit and filter, for any user id', async () => {
+test('the Link URL works as it is, with its limit and filter, for any user id', async () => {
   for (const userId of [newUser(), ...oddUserIds(newUser())]) {
     const user = service.as(userId)
     await storeTasks(service, user, 12)

@@ -4,8 +4,8 @@ import { after, test } from 'node:test'
 import pg from 'pg'
 import { appRole, scopeStatement } from '../../src/db/scoped-query.ts'
 import { type Statement, sql, statement, statements, toValues } from '../../src/db/sql.ts'
-// Registers the statements.
-import '../../src/tasks/store.ts'
+// Registers every statement of the service.
+import '../../src/app.ts'
 import { createTestDatabase } from '../support/database.ts'
 
 // What each statement reads, on 100,000 tasks of 1,000 users and 5,000 of one more: under the scope's role and user,

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict'
 import { type AddressInfo, createServer } from 'node:net'
-import { after, test } from 'node:test'
+import { after, type TestContext, test } from 'node:test'
 import pg from 'pg'
 import { isUniqueViolation, toAppError } from '../../src/db/sqlstate.ts'
 import { AppError } from '../../src/errors.ts'
@@ -101,20 +101,42 @@ test('what a statement itself did wrong comes back as it is', async () => {
   }
 })
 
-test('a server that cannot be reached or refuses the login is DATABASE_UNAVAILABLE', async () => {
-  const { connection } = testDatabase
-  const server = createServer((socket) => socket.destroy())
+/** A server that answers the first words of each connection, or ends it. @returns its port, closed after the test */
+async function listen(t: TestContext, answer: string | undefined): Promise<number> {
+  const server = createServer((socket) => {
+    socket.on('error', () => {})
+    if (answer === undefined) socket.destroy()
+    else socket.once('data', () => socket.write(answer))
+  })
   await new Promise<void>((listening) => server.listen(0, '127.0.0.1', listening))
-  const { port } = server.address() as AddressInfo
-  assertUnavailable(await connectionError({ ...connection, ssl: false, host: '127.0.0.1', port }))
-  await new Promise((closed) => server.close(closed))
-  const refused = await connectionError({ ...connection, host: '127.0.0.1', port })
+  t.after(() => server.close())
+  return (server.address() as AddressInfo).port
+}
+
+test('a server that cannot be reached or refuses the login is DATABASE_UNAVAILABLE', async (t) => {
+  const { connection } = testDatabase
+  const local = { ...connection, ssl: false, host: '127.0.0.1' }
+  assertUnavailable(await connectionError({ ...local, port: await listen(t, undefined) }))
+  const refused = await connectionError({ ...local, port: 1 })
   assert.ok(refused instanceof Error && 'code' in refused && refused.code === 'ECONNREFUSED')
   assertUnavailable(refused)
-  assertUnavailable(await connectionError({ ...connection, host: 'localhost', port }))
-  assertUnavailable(await connectionError({ ...connection, host: '/no-such-folder' }))
+  assertUnavailable(await connectionError({ ...local, host: 'localhost', port: 1 }))
+  assertUnavailable(await connectionError({ ...local, host: '/no-such-folder' }))
   assertUnavailable(await connectionError({ ...connection, database: 'no_such_database' }))
   assertUnavailable(await connectionError({ ...connection, user: 'no_such_role', password: 'x' }))
+  // N: the server's word for no TLS.
+  assertUnavailable(await connectionError({ ...local, ssl: true, port: await listen(t, 'N') }))
+})
+
+test('a server that does not answer a query in time is DATABASE_UNAVAILABLE', async (t) => {
+  const slow = new pg.Client(testDatabase.connection)
+  await slow.connect()
+  t.after(() => slow.end())
+  const query = { text: 'select pg_sleep(60)', query_timeout: 10 }
+  await assert.rejects(slow.query(query), (error) => {
+    assertUnavailable(error)
+    return true
+  })
 })
 
 test('a pool that has no connection to give is DATABASE_UNAVAILABLE', async () => {
@@ -128,10 +150,12 @@ test('a pool that has no connection to give is DATABASE_UNAVAILABLE', async () =
   await pool.end()
 })
 
-test('every network error of Node is DATABASE_UNAVAILABLE, also as one of several', () => {
+test('every error of the network and of TLS is DATABASE_UNAVAILABLE, also as one of several', () => {
   for (const code of [
     ...['ECONNREFUSED', 'ECONNRESET', 'EPIPE', 'ETIMEDOUT', 'ENOTFOUND', 'EAI_AGAIN'],
     ...['EHOSTUNREACH', 'ENETUNREACH', 'ENOENT'],
+    ...['CERT_HAS_EXPIRED', 'SELF_SIGNED_CERT_IN_CHAIN', 'DEPTH_ZERO_SELF_SIGNED_CERT'],
+    ...['UNABLE_TO_VERIFY_LEAF_SIGNATURE', 'ERR_TLS_CERT_ALTNAME_INVALID', 'ERR_SSL_WRONG_VERSION_NUMBER'],
   ]) {
     const error = Object.assign(new Error('x'), { code })
     assertUnavailable(error)

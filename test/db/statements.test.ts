@@ -4,8 +4,8 @@ import fc from 'fast-check'
 import pg from 'pg'
 import { type Shape, type Statement, sql, statement, statements } from '../../src/db/sql.ts'
 import { toRfc3339 } from '../../src/db/types.ts'
-// Registers the statements.
-import '../../src/tasks/store.ts'
+// Registers every statement of the service.
+import '../../src/app.ts'
 import { createTestDatabase } from '../support/database.ts'
 
 const testDatabase = await createTestDatabase()

@@ -1,8 +1,10 @@
+import assert from 'node:assert/strict'
 import { randomUUID } from 'node:crypto'
 import { test } from 'node:test'
+import { signToken } from '../../src/cli/sign-token.ts'
 import { type ErrorCode, errorCatalogue } from '../../src/errors.ts'
 import { assertError, assertTask, type Problem } from '../support/answers.ts'
-import { type Answer, type Client, makeTask, newUser, startApp } from '../support/app.ts'
+import { type Answer, type Client, makeTask, newUser, startApp, testSecret } from '../support/app.ts'
 import { sendRequest } from '../support/raw-http.ts'
 
 const service = await startApp()
@@ -135,11 +137,26 @@ test('a malformed URL under another spelling of /api needs a token first, too', 
   }
 })
 
-test('an expired or damaged token is told before the path of another user', async () => {
-  const { token } = service.as(newUser())
-  for (const authorization of [`Bearer ${token}x`, 'Bearer x', `Bearer ${token.slice(0, -2)}`]) {
-    const answer = await service.anonymous(authorization).get('/api/other/nothing')
-    assertError(answer, 401, 'TOKEN_INVALID')
+test('a token that is missing, expired or damaged is told before the path, with its challenge', async () => {
+  const { userId, token } = service.as(newUser())
+  const expired = signToken({ secret: testSecret, userId, expiresInS: -60 })
+  const realm = 'Bearer realm="backend-core"'
+  const cases = [
+    [undefined, 'TOKEN_MISSING', realm],
+    ['Bearer ', 'TOKEN_MISSING', realm],
+    [`Basic ${token}`, 'TOKEN_MISSING', realm],
+    [token, 'TOKEN_MISSING', realm],
+    [`Bearer ${expired}`, 'TOKEN_EXPIRED', `${realm}, error="invalid_token"`],
+    [`Bearer ${token}x`, 'TOKEN_INVALID', `${realm}, error="invalid_token"`],
+    [`Bearer ${token.slice(0, -2)}`, 'TOKEN_INVALID', `${realm}, error="invalid_token"`],
+    [`Bearer ${token} ${token}`, 'TOKEN_INVALID', `${realm}, error="invalid_token"`],
+  ] as const
+  for (const [authorization, code, challenge] of cases) {
+    for (const path of ['/api/me/tasks', '/api/other/nothing', '/api', '/api/me/tasks?%']) {
+      const answer = await service.anonymous(authorization).get(path)
+      assertError(answer, 401, code)
+      assert.equal(answer.headers.get('www-authenticate'), challenge)
+    }
   }
 })
 
