@@ -10,7 +10,7 @@ import { createLogger } from '../src/ops/logging.ts'
 import { registerTaskRoutes } from '../src/tasks/routes/index.ts'
 import { newUser, startApp, testSecret } from './support/app.ts'
 import { type AttackKind, attack, makeVictim, snapshot, tryAsOwner, type Victim } from './support/attacks.ts'
-import { findGaps, isolationCases } from './support/isolation-cases.ts'
+import { findGaps, isolationCases, type Loot } from './support/isolation-cases.ts'
 import { documentedRoutes, registeredRoutes } from './support/routes.ts'
 
 const service = await startApp()
@@ -51,7 +51,7 @@ type Leak = { readonly guard: Guard; readonly database?: Database; readonly addR
 
 async function startLeaky({ guard, database = service.database, addRoutes }: Leak): Promise<App> {
   const logger = createLogger('silent')
-  const app = createServer({ logger, guard, isStopping: () => false })
+  const app = createServer({ logger, observe() {}, guard, isStopping: () => false })
   app.decorateRequest('userId', '')
   registerTaskRoutes(app, { database })
   addRoutes?.(app)
@@ -108,7 +108,8 @@ for (const [kind, name, make] of leaks) {
     test(`the attacks on ${route} find out a service that ${name}`, async () => {
       const victim = await makeVictim(service.url)
       const url = urlOf(await startLeaky(make(victim)))
-      const { problems } = await attack(url, route, each, victim, kind)
+      const fewer = { ...each, variants: (loot: Loot) => each.variants(loot).slice(0, 2) }
+      const { problems } = await attack(url, route, fewer, victim, kind)
       assert.notDeepEqual(problems, [])
     })
   }

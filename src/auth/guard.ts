@@ -1,5 +1,6 @@
 import type { FastifyReply, FastifyRequest } from 'fastify'
 import { AppError } from '../errors.ts'
+import { originForm } from '../lib/request-target.ts'
 import { readBearerToken } from './bearer.ts'
 import type { Verifier } from './verifier.ts'
 
@@ -45,7 +46,7 @@ async function authenticate(request: FastifyRequest, verifier: Verifier): Promis
  * same route as `/api/…`.
  */
 function isUnderApi(request: FastifyRequest): boolean {
-  const [, first = ''] = (request.routeOptions.url ?? request.originalUrl).split(/[/?]/, 2)
+  const [, first = ''] = (request.routeOptions.url ?? originForm(request.originalUrl)).split(/[/?]/, 2)
   return decodeSegment(first) === 'api'
 }
 
@@ -53,7 +54,7 @@ function isUnderApi(request: FastifyRequest): boolean {
 function readPathUser(request: FastifyRequest): string | undefined {
   const { params } = request
   if (typeof params === 'object' && params !== null && 'user_id' in params) return String(params.user_id)
-  const [, , user, rest] = request.originalUrl.split('?', 1)[0]?.split('/') ?? []
+  const [, , user, rest] = originForm(request.originalUrl).split('?', 1)[0]?.split('/') ?? []
   return rest === undefined || user === undefined ? undefined : decodeSegment(user)
 }
 

@@ -107,6 +107,7 @@ test('sequences are refused', () => {
     'aabbccddeeffgghhiijjkkllmmnnooppqqrr',
     'qwertyuiopasdfghjklzxcvbnm1234567890',
     'QWERTYUIOPlkjhgfdsaZXCVBNM0987654321',
+    'poiuytrewqlkjhgfdsamnbvcxzPOIUYTREWQ',
   ]) {
     assertWeak(secret, /run of letters/)
   }

@@ -20,6 +20,8 @@ after(() => testDatabase.drop())
 class Network {
   /** How many answers of the server each connection gets, the login being the first, before nothing passes any more. */
   answers = Number.POSITIVE_INFINITY
+  /** How late each answer is. */
+  delayMs = 0
   #server: Server | undefined
   #port = 0
   readonly #pairs = new Set<readonly [Socket, Socket]>()
@@ -41,13 +43,16 @@ class Network {
 
   reset(): void {
     for (const [client, server] of this.#pairs) {
-      client.resetAndDestroy()
+      // One that is closing cannot be reset any more, and its handle would stay.
+      if (client.writable) client.resetAndDestroy()
+      else client.destroy()
       server.destroy()
     }
   }
 
   readonly pass = (): void => {
     this.answers = Number.POSITIVE_INFINITY
+    this.delayMs = 0
   }
 
   #join(client: Socket): void {
@@ -60,7 +65,7 @@ class Network {
       if (answered < this.answers) server.write(chunk)
     })
     server.on('data', (chunk) => {
-      if (answered < this.answers) client.write(chunk)
+      if (answered < this.answers) setTimeout(() => client.write(chunk), this.delayMs)
       // ReadyForQuery ends an answer.
       if (chunk.subarray(-6, -1).equals(Buffer.from('Z\0\0\0\u0005'))) answered++
     })
@@ -78,7 +83,7 @@ type Service = {
   readonly network: Network
   readonly database: ReturnType<typeof openDatabase>
   readonly user: string
-  request(method: string, path: string, json?: object, user?: string): Promise<Omit<Answer, 'text'>>
+  request(method: string, path: string, json?: object): Promise<Omit<Answer, 'text'>>
 }
 
 /** A service over such a network, and a user of it. */
@@ -99,21 +104,16 @@ async function serve(
     await database.close()
   })
   const user = newUser()
+  const authorization = `Bearer ${signToken({ secret: testSecret, userId: user })}`
   return {
     network,
     database,
     user,
-    async request(method, path, json, as = user) {
-      const headers = {
-        authorization: `Bearer ${signToken({ secret: testSecret, userId: as })}`,
-        ...(json && { 'content-type': 'application/json' }),
-      }
-      const response = await fetch(`${url}${path}`, {
-        method,
-        headers,
-        ...(json && { body: JSON.stringify(json) }),
-      })
-      return { status: response.status, headers: response.headers, body: JSON.parse(await response.text()) }
+    async request(method, path, json) {
+      const headers = { authorization, ...(json && { 'content-type': 'application/json' }) }
+      const body = json && JSON.stringify(json)
+      const response = await fetch(`${url}${path}`, { method, headers, ...(body && { body }) })
+      return { status: response.status, headers: response.headers, body: await response.json() }
     },
   }
 }
@@ -200,7 +200,8 @@ describe('the database is away', () => {
   const stages = ['no answer', 'an answer to the login alone', 'answers to the login and the scope alone']
   for (const [answers, what] of stages.entries()) {
     test(`new connections get ${what}: 503 in time`, { timeout: 6_000 }, async (t) => {
-      const service = await serve(t, { deadlineMs: 300 })
+      // Once there is one connection only, the one that hangs must make way.
+      const service = await serve(t, { deadlineMs: 300, poolMax: 1 })
       service.network.reset()
       service.network.answers = answers
       await assertAwayThenBack(service, service.network.pass, 2_000)
@@ -216,6 +217,13 @@ describe('the database is away', () => {
       assert.deepEqual(await service.database.prepare(), [])
     })
   }
+
+  test('a late login and then nothing: the two share one deadline', async (t) => {
+    const service = await serve(t, { deadlineMs: 1_500 })
+    service.network.reset()
+    Object.assign(service.network, { answers: 1, delayMs: 1_200 })
+    await assertAwayThenBack(service, service.network.pass, 2_500)
+  })
 
   test('connections are reset in the middle of statements: 503, and the process lives on', async (t) => {
     const service = await serve(t)
