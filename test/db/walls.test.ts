@@ -204,16 +204,28 @@ describe('wall 3, the database, under statements without a user', () => {
     })
   }
 
-  test('refused: a task of nobody in no scope', async (t) => {
-    const client = await connect(t)
-    await assert.rejects(inScope(client, '', `insert into app.tasks values (${row('')})`), { code: '23514' })
-    await client.query('begin')
-    await client.query(`select set_config('role', $1, true), set_config('app.user_id', null, true)`, [
-      appRole,
-    ])
-    assert.equal((await client.query('select * from app.tasks')).rowCount, 0)
-    await assert.rejects(client.query(`insert into app.tasks values (${row(newUser())})`), { code: '42501' })
-  })
+  for (const [what, enter] of [
+    ['never set', `select set_config('role', $1, true)`],
+    ['null', `select set_config('role', $1, true), set_config('app.user_id', null, true)`],
+    ['empty', `select set_config('role', $1, true), set_config('app.user_id', '', true)`],
+  ] as const) {
+    test(`the role without a scope, its user ${what}, sees nothing and can write nothing`, async (t) => {
+      const { a } = await twoUsers(walled)
+      const client = await connect(t)
+      for (const [text, code] of [
+        ['select * from app.tasks', undefined],
+        ['update app.change_counters set version = version + 1', undefined],
+        [`insert into app.tasks values (${row(a)})`, '42501'],
+        [`insert into app.tasks values (${row('')})`, what === 'never set' ? '42501' : '23514'],
+      ] as const) {
+        await client.query('begin')
+        await client.query(enter, [appRole])
+        if (code === undefined) assert.equal((await client.query(text)).rowCount, 0)
+        else await assert.rejects(client.query(text), { code })
+        await client.query('rollback')
+      }
+    })
+  }
 
   for (const text of [
     'truncate app.tasks',
