@@ -1,8 +1,10 @@
 import { setTimeout as delay } from 'node:timers/promises'
 import type { Logger } from 'pino'
 import { createApp } from './app.ts'
-import { developmentSecret } from './auth/development-secret.ts'
-import { createVerifier } from './auth/verifier.ts'
+import { configuredSecrets } from './auth/configured-secrets.ts'
+import { fetchJwks } from './auth/jwks-fetch.ts'
+import { KeySet, type KeySetEvent } from './auth/key-set.ts'
+import { createVerifier, type Verifier } from './auth/verifier.ts'
 import { readConfig, runCommand } from './cli/command.ts'
 import type { Config } from './config.ts'
 import { connectDatabase } from './db/connect.ts'
@@ -34,7 +36,8 @@ async function main(): Promise<void> {
 
 /** Brings everything up; what must be taken down again is put on `cleanup`, in order. */
 async function start(config: Config, logger: Logger, cleanup: AsyncDisposableStack, stopping: AbortSignal) {
-  const secret = config.secret ?? developmentSecret(config.dataDir)
+  const secrets = configuredSecrets(config)
+  const verifier = openVerifier(config, secrets, logger, cleanup)
   const connected = await connectDatabase({
     ...config,
     poolMax: config.databasePoolMax,
@@ -47,7 +50,7 @@ async function start(config: Config, logger: Logger, cleanup: AsyncDisposableSta
   const isStopping = () => stopping.aborted
   const app = await createApp({
     database,
-    verifier: createVerifier({ secret, clockToleranceS: config.clockToleranceS }),
+    verifier,
     logger,
     isStopping,
   })
@@ -64,7 +67,34 @@ async function start(config: Config, logger: Logger, cleanup: AsyncDisposableSta
   logger.info({ address, ready_in_ms: readyInMs, node: process.version }, 'started')
   if (config.nodeEnv === 'production') return
   const where = connected.embedded ? `embedded PostgreSQL 18 in ${config.dataDir}` : 'the one of DATABASE_URL'
-  process.stdout.write(startupMessage({ address, readyInMs, database: where }))
+  const tokenCommand = secrets.length > 0
+  process.stdout.write(startupMessage({ address, readyInMs, database: where, tokenCommand }))
+}
+
+/** The verifier with the configured sources of keys. An issuer that is away does not hold up the start. */
+function openVerifier(
+  { issuer, clockToleranceS }: Config,
+  secrets: readonly string[],
+  logger: Logger,
+  cleanup: AsyncDisposableStack,
+): Verifier {
+  if (issuer === undefined) return createVerifier({ secrets, clockToleranceS })
+  const keys = new KeySet({
+    load: (signal) => fetchJwks(issuer.jwksUrl, signal),
+    onEvent: (event) => logKeyEvent(event, logger),
+  })
+  cleanup.defer(() => keys.stop())
+  // Only so that the first token does not wait, and that what is wrong with the address is in the log at once.
+  void keys.warmUp()
+  return createVerifier({ secrets, jwks: { ...issuer, keys }, clockToleranceS })
+}
+
+/** What goes on as before, good or bad, is not worth a line every few minutes. */
+function logKeyEvent(event: KeySetEvent, logger: Logger): void {
+  const isNews =
+    event.type === 'failed' ? event.failures === 1 : event.added + event.removed + event.failuresBefore > 0
+  const level = event.type === 'failed' ? 'warn' : 'info'
+  logger[isNews ? level : 'debug'](event, 'keys of the issuer')
 }
 
 /**
