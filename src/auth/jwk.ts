@@ -22,7 +22,11 @@ export type JwkReading =
 class Refusal extends Error {}
 
 /** Length in bytes of a coordinate (RFC 7518 §6.2.1.2). */
-const coordinateBytes: Readonly<Record<string, number>> = { 'P-256': 32, 'P-384': 48, 'P-521': 66 }
+const coordinateBytes: ReadonlyMap<string, number> = new Map([
+  ['P-256', 32],
+  ['P-384', 48],
+  ['P-521', 66],
+])
 
 const minModulusBits = 2048
 /** Checking takes time with the square of the length; nobody signs tokens with more. */
@@ -81,7 +85,7 @@ function readEd25519Members(jwk: JsonObject): JsonWebKey {
 }
 
 function readEcMembers(jwk: JsonObject, crv: string): JsonWebKey {
-  const length = coordinateBytes[crv]
+  const length = coordinateBytes.get(crv)
   const [x, y] = [readBytes(jwk, 'x'), readBytes(jwk, 'y')]
   if (length === undefined) throw new Refusal('"crv" is not a curve that is used here')
   if (x.length !== length || y.length !== length) throw new Refusal(`"x" or "y" is not ${length} bytes long`)

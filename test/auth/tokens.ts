@@ -8,7 +8,7 @@ export const nowS = 1_800_000_000
 export const nowMs = nowS * 1000
 
 /** Bytes as they are, text as it is, anything else as JSON. */
-type Part = Uint8Array | string | object
+export type Part = Uint8Array | string | object
 
 export function encodePart(part: Part): string {
   if (part instanceof Uint8Array || typeof part === 'string') return Buffer.from(part).toString('base64url')
