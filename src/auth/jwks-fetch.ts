@@ -59,6 +59,6 @@ function asJwksError(error: unknown, signal: AbortSignal): JwksError {
   if (error instanceof JwksError) return error
   if (signal.aborted) return new JwksError('no whole answer in time')
   const cause = error instanceof Error && error.cause instanceof Error ? error.cause : undefined
-  const code = cause !== undefined && 'code' in cause ? String(cause.code) : 'the connection failed'
-  return new JwksError(`no answer: ${code}`, { cause: error })
+  const why = cause !== undefined && 'code' in cause ? String(cause.code) : cause?.message
+  return new JwksError(`no answer: ${why ?? 'the connection failed'}`, { cause: error })
 }
