@@ -2,9 +2,8 @@ import { setTimeout as delay } from 'node:timers/promises'
 import type { Logger } from 'pino'
 import { createApp } from './app.ts'
 import { configuredSecrets } from './auth/configured-secrets.ts'
-import { fetchJwks } from './auth/jwks-fetch.ts'
-import { KeySet, type KeySetEvent } from './auth/key-set.ts'
-import { createVerifier, type Verifier } from './auth/verifier.ts'
+import { openVerifier } from './auth/configured-verifier.ts'
+import type { KeySetEvent } from './auth/key-set.ts'
 import { readConfig, runCommand } from './cli/command.ts'
 import type { Config } from './config.ts'
 import { connectDatabase } from './db/connect.ts'
@@ -37,7 +36,10 @@ async function main(): Promise<void> {
 /** Brings everything up; what must be taken down again is put on `cleanup`, in order. */
 async function start(config: Config, logger: Logger, cleanup: AsyncDisposableStack, stopping: AbortSignal) {
   const secrets = configuredSecrets(config)
-  const verifier = openVerifier(config, secrets, logger, cleanup)
+  const auth = openVerifier({ ...config, secrets }, (event) => logKeyEvent(event, logger))
+  cleanup.defer(() => auth.stop())
+  // At once, so that open requests do not wait for an issuer that stalls.
+  stopping.addEventListener('abort', () => auth.stop())
   const connected = await connectDatabase({
     ...config,
     poolMax: config.databasePoolMax,
@@ -48,12 +50,7 @@ async function start(config: Config, logger: Logger, cleanup: AsyncDisposableSta
   cleanup.defer(() => connected.close())
   const { database } = connected
   const isStopping = () => stopping.aborted
-  const app = await createApp({
-    database,
-    verifier,
-    logger,
-    isStopping,
-  })
+  const app = await createApp({ database, verifier: auth.verifier, logger, isStopping })
   cleanup.defer(() => closeApp(app, config, logger))
 
   const away = await prepare(database, logger)
@@ -69,24 +66,6 @@ async function start(config: Config, logger: Logger, cleanup: AsyncDisposableSta
   const where = connected.embedded ? `embedded PostgreSQL 18 in ${config.dataDir}` : 'the one of DATABASE_URL'
   const tokenCommand = secrets.length > 0
   process.stdout.write(startupMessage({ address, readyInMs, database: where, tokenCommand }))
-}
-
-/** The verifier with the configured sources of keys. An issuer that is away does not hold up the start. */
-function openVerifier(
-  { issuer, clockToleranceS }: Config,
-  secrets: readonly string[],
-  logger: Logger,
-  cleanup: AsyncDisposableStack,
-): Verifier {
-  if (issuer === undefined) return createVerifier({ secrets, clockToleranceS })
-  const keys = new KeySet({
-    load: (signal) => fetchJwks(issuer.jwksUrl, signal),
-    onEvent: (event) => logKeyEvent(event, logger),
-  })
-  cleanup.defer(() => keys.stop())
-  // Only so that the first token does not wait, and that what is wrong with the address is in the log at once.
-  void keys.warmUp()
-  return createVerifier({ secrets, jwks: { ...issuer, keys }, clockToleranceS })
 }
 
 /** What goes on as before, good or bad, is not worth a line every few minutes. */
