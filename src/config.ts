@@ -1,3 +1,5 @@
+import { describeBadHttpUrl, isSafeForKeys, issuerAddress } from './auth/issuer-address.ts'
+import { parseSecretList } from './auth/secret-list.ts'
 import { describeWeakSecret } from './auth/secret-strength.ts'
 import { OperatorError } from './errors.ts'
 
@@ -11,7 +13,14 @@ type Setting<T> = {
   readonly parse: (text: string | undefined) => T
 }
 
-class Problem extends Error {}
+class Problem extends Error {
+  readonly messages: readonly string[]
+
+  constructor(...messages: readonly string[]) {
+    super(messages.join('; '))
+    this.messages = messages
+  }
+}
 
 function setting<T>(
   name: string,
@@ -54,6 +63,32 @@ function secret(text: string | undefined): string | undefined {
   return text
 }
 
+function secretList(text: string | undefined): readonly string[] {
+  if (text === undefined) return []
+  const list = parseSecretList(text)
+  if (!list.ok) throw new Problem(...list.problems)
+  return list.secrets
+}
+
+function baseUrl(text: string | undefined): string | undefined {
+  const problem = text === undefined ? undefined : describeBadHttpUrl(text)
+  if (problem !== undefined) throw new Problem(problem)
+  if (text?.includes('?')) throw new Problem('must not have a ? in it')
+  return text
+}
+
+const httpRule = 'http:// is only for this machine: localhost, 127.0.0.1 or [::1]'
+
+function keysUrl(text: string | undefined): string | undefined {
+  if (text === undefined) return undefined
+  const problem = describeBadHttpUrl(text)
+  if (problem !== undefined) throw new Problem(problem)
+  if (!isSafeForKeys(text)) throw new Problem(`must begin with https:// (${httpRule})`)
+  return text
+}
+
+const optional = (text: string | undefined) => text
+
 /** Every setting of the service. docs/configuration.md is made from this table. */
 export const settings = {
   port: setting(
@@ -79,7 +114,37 @@ export const settings = {
     'BETTER_AUTH_SECRET',
     undefined,
     secret,
-    'HS256 key that signs the tokens: at least 32 bytes and 8 different characters, no well-known value. Required when NODE_ENV is production; unset elsewhere: generated once and kept in DATA_DIR.',
+    'HS256 key that signs the tokens: at least 32 bytes and 8 different characters, no well-known value. Required when NODE_ENV is production and there is no issuer; unset elsewhere without an issuer: generated once and kept in DATA_DIR.',
+  ),
+  secrets: setting(
+    'BETTER_AUTH_SECRETS',
+    undefined,
+    secretList,
+    'HS256 keys by version, `2:new,1:old`, to change the key without making tokens invalid: the first one signs, all of them and BETTER_AUTH_SECRET verify.',
+  ),
+  betterAuthUrl: setting(
+    'BETTER_AUTH_URL',
+    undefined,
+    baseUrl,
+    'Base URL of the issuer, a Better Auth front end with the jwt plugin: its tokens are accepted, checked with its keys. Unset, like JWKS_URL: no issuer.',
+  ),
+  jwksUrl: setting(
+    'JWKS_URL',
+    undefined,
+    keysUrl,
+    'Where the keys of the issuer are, if not at `/api/auth/jwks` below BETTER_AUTH_URL (`/jwks` if that has a path). https, or http on this machine.',
+  ),
+  jwtIssuer: setting(
+    'JWT_ISSUER',
+    undefined,
+    optional,
+    "The exact `iss` of the issuer's tokens, if not the origin of BETTER_AUTH_URL.",
+  ),
+  jwtAudience: setting(
+    'JWT_AUDIENCE',
+    undefined,
+    optional,
+    "The exact `aud` of the issuer's tokens, if not the origin of BETTER_AUTH_URL.",
   ),
   clockToleranceS: setting(
     'JWT_CLOCK_TOLERANCE_S',
@@ -109,12 +174,20 @@ export const settings = {
     'NODE_ENV',
     'development',
     oneOf('development', 'test', 'production'),
-    'With production, a secret must be given and the start-up hints are left out.',
+    'With production, a secret or an issuer must be given and the start-up hints are left out.',
   ),
 } as const
 
-export type Config = {
+type Settings = {
   readonly [K in keyof typeof settings]: (typeof settings)[K] extends Setting<infer T> ? T : never
+}
+
+/** Where the keys of an issuer are, and what its tokens must name. */
+export type IssuerConfig = { readonly jwksUrl: string; readonly issuer: string; readonly audience: string }
+
+export type Config = Settings & {
+  /** Put together from BETTER_AUTH_URL, JWKS_URL, JWT_ISSUER and JWT_AUDIENCE; undefined when there is none. */
+  readonly issuer: IssuerConfig | undefined
 }
 
 /** The environment cannot be used. The message has one line for each problem and never holds a value. */
@@ -138,21 +211,52 @@ export class ConfigError extends OperatorError {
  */
 export function loadConfig(environment: Environment): Config {
   const problems: string[] = []
-  const config: Record<string, unknown> = {}
+  const values: Record<string, unknown> = {}
   for (const [key, { name, default: fallback, parse }] of Object.entries(settings)) {
     try {
-      config[key] = parse(environment[name] || fallback)
+      values[key] = parse(environment[name] || fallback)
     } catch (error) {
       if (!(error instanceof Problem)) throw error
-      problems.push(`${name}: ${error.message}`)
+      problems.push(...error.messages.map((message) => `${name}: ${message}`))
     }
   }
-  if (config.nodeEnv === 'production' && !environment.BETTER_AUTH_SECRET) {
-    problems.push(
-      'BETTER_AUTH_SECRET: must be set when NODE_ENV is production; make one with: openssl rand -base64 32',
+  // Built from the table that the type is derived from, key by key; what could not be read is undefined.
+  const config = values as Settings
+  problems.push(...findMissing(environment), ...findUnsafeKeys(config, environment))
+  if (problems.length > 0) throw new ConfigError(problems)
+  return Object.freeze({ ...config, issuer: readIssuer(config) })
+}
+
+/** Looks at what is set, be it good or not: a setting that is there and wrong is not missing as well. */
+function findMissing(environment: Environment): string[] {
+  const isSet = (name: string) => Boolean(environment[name])
+  const hasIssuer = isSet('BETTER_AUTH_URL') || isSet('JWKS_URL')
+  const hasSecret = isSet('BETTER_AUTH_SECRET') || isSet('BETTER_AUTH_SECRETS')
+  const missing: string[] = []
+  if (environment.NODE_ENV === 'production' && !hasSecret && !hasIssuer) {
+    missing.push(
+      'BETTER_AUTH_SECRET: must be set when NODE_ENV is production and there is no issuer (BETTER_AUTH_URL); make one with: openssl rand -base64 32',
     )
   }
-  if (problems.length > 0) throw new ConfigError(problems)
-  // Built from the table that the type is derived from, key by key.
-  return Object.freeze(config) as Config
+  for (const name of ['JWT_ISSUER', 'JWT_AUDIENCE']) {
+    if (!hasIssuer && isSet(name)) missing.push(`${name}: does nothing without BETTER_AUTH_URL or JWKS_URL`)
+    if (isSet('JWKS_URL') && !isSet('BETTER_AUTH_URL') && !isSet(name)) {
+      missing.push(`${name}: must be set when JWKS_URL is, unless BETTER_AUTH_URL is too`)
+    }
+  }
+  return missing
+}
+
+function findUnsafeKeys({ betterAuthUrl }: Settings, environment: Environment): string[] {
+  if (betterAuthUrl === undefined || environment.JWKS_URL) return []
+  if (isSafeForKeys(issuerAddress(betterAuthUrl).jwksUrl)) return []
+  return [`BETTER_AUTH_URL: must begin with https:// (${httpRule}), or JWKS_URL must say where the keys are`]
+}
+
+function readIssuer({ betterAuthUrl, jwksUrl, jwtIssuer, jwtAudience }: Settings): IssuerConfig | undefined {
+  const address = betterAuthUrl === undefined ? undefined : issuerAddress(betterAuthUrl)
+  const keys = jwksUrl ?? address?.jwksUrl
+  const [issuer, audience] = [jwtIssuer ?? address?.origin, jwtAudience ?? address?.origin]
+  if (keys === undefined || issuer === undefined || audience === undefined) return undefined
+  return { jwksUrl: keys, issuer, audience }
 }

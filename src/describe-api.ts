@@ -7,7 +7,7 @@ import { createLogger } from './ops/logging.ts'
 export async function describeApi(): Promise<string> {
   const app = await createApp({
     database: openDatabase({ connection: {}, poolMax: 1 }),
-    verifier: createVerifier({ secret: 'not used: nothing is verified here', clockToleranceS: 0 }),
+    verifier: createVerifier({ secrets: ['not used: nothing is verified here'], clockToleranceS: 0 }),
     logger: createLogger('silent'),
   })
   const document = app.swagger()

@@ -38,6 +38,10 @@ export const errorCatalogue = {
     title: 'Something went wrong here; the log of the service tells more under the request id.',
   },
   DATABASE_UNAVAILABLE: { status: 503, title: 'The database cannot be reached; try again shortly.' },
+  KEYS_UNAVAILABLE: {
+    status: 503,
+    title: "The keys of the token's issuer cannot be had; try again shortly.",
+  },
   NOT_READY: { status: 503, title: 'The service is not ready; details say what is missing.' },
 } as const satisfies Record<string, { status: number; title: string }>
 

@@ -1,8 +1,9 @@
 import { setTimeout as delay } from 'node:timers/promises'
 import type { Logger } from 'pino'
 import { createApp } from './app.ts'
-import { developmentSecret } from './auth/development-secret.ts'
-import { createVerifier } from './auth/verifier.ts'
+import { configuredSecrets } from './auth/configured-secrets.ts'
+import { openVerifier } from './auth/configured-verifier.ts'
+import type { KeySetEvent } from './auth/key-set.ts'
 import { readConfig, runCommand } from './cli/command.ts'
 import type { Config } from './config.ts'
 import { connectDatabase } from './db/connect.ts'
@@ -37,7 +38,11 @@ async function main(): Promise<void> {
 
 /** Brings everything up; what must be taken down again is put on `cleanup`, in order. */
 async function start(config: Config, logger: Logger, cleanup: AsyncDisposableStack, stopping: AbortSignal) {
-  const secret = config.secret ?? developmentSecret(config.dataDir)
+  const secrets = configuredSecrets(config)
+  const auth = openVerifier({ ...config, secrets }, (event) => logKeyEvent(event, logger))
+  cleanup.defer(() => auth.stop())
+  // At once, so that open requests do not wait for an issuer that stalls.
+  stopping.addEventListener('abort', () => auth.stop())
   const connected = await connectDatabase({
     ...config,
     poolMax: config.databasePoolMax,
@@ -48,12 +53,7 @@ async function start(config: Config, logger: Logger, cleanup: AsyncDisposableSta
   cleanup.defer(() => connected.close())
   const { database } = connected
   const isStopping = () => stopping.aborted
-  const app = await createApp({
-    database,
-    verifier: createVerifier({ secret, clockToleranceS: config.clockToleranceS }),
-    logger,
-    isStopping,
-  })
+  const app = await createApp({ database, verifier: auth.verifier, logger, isStopping })
   cleanup.defer(() => closeApp(app, config, logger))
 
   const away = await prepare(database, logger)
@@ -67,7 +67,16 @@ async function start(config: Config, logger: Logger, cleanup: AsyncDisposableSta
   logger.info({ address, ready_in_ms: readyInMs, node: process.version }, 'started')
   if (config.nodeEnv === 'production' || away !== undefined) return
   const where = connected.embedded ? `embedded PostgreSQL 18 in ${config.dataDir}` : 'the one of DATABASE_URL'
-  process.stdout.write(startupMessage({ address, readyInMs, database: where }))
+  const tokenCommand = secrets.length > 0
+  process.stdout.write(startupMessage({ address, readyInMs, database: where, tokenCommand }))
+}
+
+/** What goes on as before, good or bad, is not worth a line every few minutes. */
+function logKeyEvent(event: KeySetEvent, logger: Logger): void {
+  const isNews =
+    event.type === 'failed' ? event.failures === 1 : event.added + event.removed + event.failuresBefore > 0
+  const level = event.type === 'failed' ? 'warn' : 'info'
+  logger[isNews ? level : 'debug'](event, 'keys of the issuer')
 }
 
 /**

@@ -15,7 +15,7 @@ const environment = { DATABASE_URL: addressOf(testDatabase.connection), BETTER_A
 test.after(() => testDatabase.drop())
 
 async function userOf(token: string): Promise<string | undefined> {
-  const verification = await createVerifier({ secret: testSecret, clockToleranceS: 0 }).verify(token)
+  const verification = await createVerifier({ secrets: [testSecret], clockToleranceS: 0 }).verify(token)
   return verification.ok ? verification.userId : undefined
 }
 

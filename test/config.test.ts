@@ -3,6 +3,7 @@ import { test } from 'node:test'
 import { ConfigError, loadConfig, settings } from '../src/config.ts'
 
 const strongSecret = 'q8Zr4-v1Kx9_ThIs-Is-32-bytes-or-more'
+const otherSecret = 'w5Tn8-c2Hy6_AnD-ThIs-Is-the-next-one'
 
 function problemsOf(environment: Record<string, string>): readonly string[] {
   try {
@@ -24,11 +25,17 @@ test('an empty environment gives the defaults, frozen', () => {
       databaseUrl: undefined,
       dataDir: '.data',
       secret: undefined,
+      secrets: [],
+      betterAuthUrl: undefined,
+      jwksUrl: undefined,
+      jwtIssuer: undefined,
+      jwtAudience: undefined,
       clockToleranceS: 5,
       databasePoolMax: 10,
       shutdownTimeoutMs: 10_000,
       logLevel: 'info',
       nodeEnv: 'development',
+      issuer: undefined,
     },
   )
   assert.ok(Object.isFrozen(config))
@@ -46,6 +53,11 @@ test('every setting is read from its variable', () => {
     DATABASE_URL: 'postgresql://u:p@db.example:6432/tasks?sslmode=verify-full',
     DATA_DIR: '/var/lib/tasks',
     BETTER_AUTH_SECRET: strongSecret,
+    BETTER_AUTH_SECRETS: `2:${otherSecret},1:${strongSecret}`,
+    BETTER_AUTH_URL: 'https://app.example',
+    JWKS_URL: 'http://127.0.0.1:3000/keys',
+    JWT_ISSUER: 'the-issuer',
+    JWT_AUDIENCE: 'the-audience',
     JWT_CLOCK_TOLERANCE_S: '0',
     DATABASE_POOL_MAX: '3',
     SHUTDOWN_TIMEOUT_MS: '1',
@@ -57,6 +69,12 @@ test('every setting is read from its variable', () => {
   assert.equal(config.databaseUrl, 'postgresql://u:p@db.example:6432/tasks?sslmode=verify-full')
   assert.equal(config.dataDir, '/var/lib/tasks')
   assert.equal(config.secret, strongSecret)
+  assert.deepEqual(config.secrets, [otherSecret, strongSecret])
+  assert.deepEqual(config.issuer, {
+    jwksUrl: 'http://127.0.0.1:3000/keys',
+    issuer: 'the-issuer',
+    audience: 'the-audience',
+  })
   assert.equal(config.clockToleranceS, 0)
   assert.equal(config.databasePoolMax, 3)
   assert.equal(config.shutdownTimeoutMs, 1)
@@ -69,6 +87,9 @@ test('all problems are reported at once, each with its variable and never with i
     PORT: '65536',
     DATABASE_URL: 'mysql://root:hunter2@db/tasks',
     BETTER_AUTH_SECRET: 'hunter2-is-short',
+    BETTER_AUTH_SECRETS: 'hunter2-is-short',
+    BETTER_AUTH_URL: 'ftp://hunter2.example',
+    JWKS_URL: 'http://hunter2.example/keys',
     JWT_CLOCK_TOLERANCE_S: '-1',
     DATABASE_POOL_MAX: '0',
     SHUTDOWN_TIMEOUT_MS: '1e3',
@@ -82,6 +103,9 @@ test('all problems are reported at once, each with its variable and never with i
       'PORT',
       'DATABASE_URL',
       'BETTER_AUTH_SECRET',
+      'BETTER_AUTH_SECRETS',
+      'BETTER_AUTH_URL',
+      'JWKS_URL',
       'JWT_CLOCK_TOLERANCE_S',
       'DATABASE_POOL_MAX',
       'SHUTDOWN_TIMEOUT_MS',
@@ -107,12 +131,112 @@ for (const text of ['tasks', 'http://db/tasks', 'postgres:/db', 'postgres://[::1
   })
 }
 
-test('production without a secret is refused; with one it is not', () => {
+test('production without a secret and without an issuer is refused; with either it is not', () => {
   assert.match(problemsOf({ NODE_ENV: 'production' })[0] ?? '', /^BETTER_AUTH_SECRET: must be set/)
-  assert.deepEqual(problemsOf({ NODE_ENV: 'production', BETTER_AUTH_SECRET: strongSecret }), [])
+  for (const source of [
+    { BETTER_AUTH_SECRET: strongSecret },
+    { BETTER_AUTH_SECRETS: `1:${strongSecret}` },
+    { BETTER_AUTH_URL: 'https://app.example' },
+    { JWKS_URL: 'https://app.example/keys', JWT_ISSUER: 'i', JWT_AUDIENCE: 'a' },
+  ]) {
+    assert.deepEqual(problemsOf({ NODE_ENV: 'production', ...source }), [])
+  }
 })
 
 test('a well-known secret is refused even outside production', () => {
   const [problem = ''] = problemsOf({ BETTER_AUTH_SECRET: 'better-auth-secret-12345678901234567890' })
   assert.match(problem, /^BETTER_AUTH_SECRET: .*well-known/)
+})
+
+test('every weak or damaged entry of a list of secrets is reported, by its place and without the secret', () => {
+  const list = `1:${strongSecret},short,x:${otherSecret},1:${otherSecret},3:hunter2,4:${strongSecret}`
+  const problems = problemsOf({ BETTER_AUTH_SECRETS: list })
+  assert.deepEqual(
+    problems.map((problem) => problem.split(' ', 3).join(' ')),
+    [2, 3, 4, 5].map((entry) => `BETTER_AUTH_SECRETS: entry ${entry}:`),
+  )
+  assert.doesNotMatch(problems.join('\n'), new RegExp(`hunter2|${strongSecret}|${otherSecret}`))
+})
+
+test('issuer, audience and keys come from BETTER_AUTH_URL, and each can be another', () => {
+  const base = { BETTER_AUTH_URL: 'https://App.Example:443/' }
+  const issuer = {
+    jwksUrl: 'https://app.example/api/auth/jwks',
+    issuer: 'https://app.example',
+    audience: 'https://app.example',
+  }
+  assert.deepEqual(loadConfig(base).issuer, issuer)
+  const other = { JWKS_URL: 'https://keys.internal/jwks' }
+  assert.deepEqual(loadConfig({ ...base, ...other }).issuer, { ...issuer, jwksUrl: other.JWKS_URL })
+  assert.deepEqual(loadConfig({ ...base, JWT_ISSUER: 'i' }).issuer, { ...issuer, issuer: 'i' })
+  assert.deepEqual(loadConfig({ ...base, JWT_AUDIENCE: 'a' }).issuer, { ...issuer, audience: 'a' })
+})
+
+test('keys without an issuer and an audience to compare are refused, both named', () => {
+  const keys = { JWKS_URL: 'https://app.example/keys' }
+  assert.deepEqual(
+    problemsOf(keys).map((problem) => problem.split(' ', 4).join(' ')),
+    ['JWT_ISSUER: must be set', 'JWT_AUDIENCE: must be set'],
+  )
+  assert.match(problemsOf({ ...keys, JWT_ISSUER: 'i' }).join(), /^JWT_AUDIENCE: must be set[^\n]*$/)
+  assert.deepEqual(problemsOf({ ...keys, JWT_ISSUER: 'i', JWT_AUDIENCE: 'a' }), [])
+})
+
+test('an issuer or audience without keys is refused: it would be compared with nothing', () => {
+  assert.match(
+    problemsOf({ JWT_ISSUER: 'i', JWT_AUDIENCE: 'a', BETTER_AUTH_SECRET: strongSecret }).join('\n'),
+    /^JWT_ISSUER: does nothing .*\nJWT_AUDIENCE: does nothing /,
+  )
+})
+
+test('keys are fetched over https, or over http from this machine alone', () => {
+  const names = { JWT_ISSUER: 'i', JWT_AUDIENCE: 'a' }
+  for (const host of ['localhost:3000', '127.0.0.1', '127.1', '[::1]:3000', 'LOCALHOST']) {
+    assert.deepEqual(problemsOf({ ...names, JWKS_URL: `http://${host}/jwks` }), [])
+    assert.deepEqual(problemsOf({ BETTER_AUTH_URL: `http://${host}` }), [])
+  }
+  for (const host of [
+    'app.example',
+    '10.0.0.1',
+    'localhost.example',
+    '127.0.0.1.example',
+    '[::2]',
+    '0.0.0.0',
+  ]) {
+    assert.match(
+      problemsOf({ ...names, JWKS_URL: `http://${host}/jwks` }).join(),
+      /^JWKS_URL: must begin with https/,
+    )
+    assert.match(
+      problemsOf({ BETTER_AUTH_URL: `http://${host}` }).join(),
+      /^BETTER_AUTH_URL: must begin with https/,
+    )
+    assert.deepEqual(problemsOf({ BETTER_AUTH_URL: `http://${host}`, JWKS_URL: 'https://keys.example' }), [])
+  }
+})
+
+for (const name of ['BETTER_AUTH_URL', 'JWKS_URL']) {
+  test(`${name} that is no web address, or holds a password, is refused`, () => {
+    for (const text of [
+      'app.example',
+      'localhost:3000',
+      'file:///etc/passwd',
+      'https:app.example',
+      'https://',
+      'https://user:hunter2@app.example',
+      'https://user@app.example',
+      'https://app.example/#hunter2',
+      ' https://app.example',
+    ]) {
+      const problems = problemsOf({ [name]: text, JWT_ISSUER: 'i', JWT_AUDIENCE: 'a' })
+      assert.match(problems.join('\n'), new RegExp(`^${name}: must [^\\n]*$`), text)
+      assert.doesNotMatch(problems.join(), /hunter2/)
+    }
+  })
+}
+
+test('a query is refused in BETTER_AUTH_URL and accepted in JWKS_URL', () => {
+  assert.match(problemsOf({ BETTER_AUTH_URL: 'https://app.example/?a=1' }).join(), /must not have a \?/)
+  const issuer = { BETTER_AUTH_URL: 'https://app.example', JWKS_URL: 'https://app.example/jwks?a=1' }
+  assert.deepEqual(problemsOf(issuer), [])
 })

@@ -40,7 +40,12 @@ test('no document tells where somebody keeps their files, or from where packages
 })
 
 test('the README asks for the same first request as the start-up message', () => {
-  const message = startupMessage({ address: 'http://127.0.0.1:8000', readyInMs: 1, database: 'x' })
+  const message = startupMessage({
+    address: 'http://127.0.0.1:8000',
+    readyInMs: 1,
+    database: 'x',
+    tokenCommand: true,
+  })
   const printed = /^ {2}curl[\s\S]*?(?=\n\n)/m.exec(message)?.[0].replaceAll(/^ {2}/gm, '')
   const blocks = readPage('README.md').blocks.map(({ text }) => text.trimEnd())
   assert.ok(printed !== undefined && blocks.includes(printed), 'the README has the command as it is printed')

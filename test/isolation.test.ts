@@ -78,7 +78,7 @@ const trustingThePath: Guard = async (request) => {
   request.userId = readPathUser(request) === 'me' ? user : readPathUser(request)
 }
 
-const realGuard = createGuard(createVerifier({ secret: testSecret, clockToleranceS: 5 }))
+const realGuard = createGuard(createVerifier({ secrets: [testSecret], clockToleranceS: 5 }))
 
 const leaks: readonly (readonly [kind: AttackKind, name: string, make: (victim: Victim) => Leak])[] = [
   ["on the victim's path", 'trusts the path', () => ({ guard: trustingThePath })],

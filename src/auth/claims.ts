@@ -1,25 +1,13 @@
+import type { TokenPolicy } from './policy.ts'
 import type { JsonObject } from './strict-json.ts'
 
-/** What the claims of a token must be; it goes with the source of the key that the token is checked with. */
-export type ClaimsPolicy = {
-  readonly required: readonly string[]
-  /** Claims that can name the user. At least one is there, and all that are there agree. */
-  readonly userId: readonly string[]
-  /** Claims that do not suffice to name the user, but must agree with those that do when they are there. */
-  readonly sameUser: readonly string[]
-  /** Audiences of tokens that are signed with the same key for another purpose. */
-  readonly refusedAudiences: readonly string[]
-}
-
-/**
- * Tokens signed with the shared secret. Better Auth signs other things with it: an e-mail verification link
- * names its user in `userId` and a session cookie in `session.userId`, so neither claim makes an access token.
- */
-export const sharedSecretClaims: ClaimsPolicy = {
-  required: ['exp'],
-  userId: ['sub', 'user_id', 'id'],
-  sameUser: ['userId'],
-  refusedAudiences: ['better-auth:session-cache'],
+/** The policy of the key's source, and what the claims are compared with. */
+export type ClaimsRules = {
+  readonly policy: TokenPolicy
+  /** Compared exactly, character by character (RFC 7519 §4.1.1); undefined: not compared. */
+  readonly issuer?: string
+  /** The claim is this, or an array that has it (RFC 7519 §4.1.3); undefined: not compared. */
+  readonly audience?: string
 }
 
 export type ClaimsCheck =
@@ -71,27 +59,29 @@ function findWrongType(payload: JsonObject): string | undefined {
   return undefined
 }
 
-function findProblem(payload: JsonObject, policy: ClaimsPolicy): string | undefined {
-  for (const name of policy.required) {
+function findProblem(payload: JsonObject, { policy, issuer, audience }: ClaimsRules): string | undefined {
+  for (const name of policy.requiredClaims) {
     if (payload[name] === undefined) return `"${name}" is missing`
   }
   const wrongType = findWrongType(payload)
   if (wrongType !== undefined) return wrongType
+  if (issuer !== undefined && payload.iss !== issuer) return '"iss" is not the configured issuer'
   const audiences: readonly unknown[] = Array.isArray(payload.aud) ? payload.aud : [payload.aud]
-  if (policy.refusedAudiences.some((audience) => audiences.includes(audience))) {
+  if (policy.refusedAudiences.some((refused) => audiences.includes(refused))) {
     return '"aud" is that of a token for another purpose'
   }
+  if (audience !== undefined && !audiences.includes(audience)) return '"aud" is not the configured audience'
   return undefined
 }
 
-function readUserId(payload: JsonObject, policy: ClaimsPolicy): { userId: string } | { reason: string } {
-  const [first] = policy.userId.filter((name) => payload[name] !== undefined)
+function readUserId(payload: JsonObject, policy: TokenPolicy): { userId: string } | { reason: string } {
+  const [first] = policy.userIdClaims.filter((name) => payload[name] !== undefined)
   const userId = first === undefined ? undefined : payload[first]
   if (userId === undefined) return { reason: 'no claim names the user' }
   if (typeof userId !== 'string') return { reason: `"${first}" is not a string` }
   const bad = describeBadUserId(userId)
   if (bad !== undefined) return { reason: `"${first}" ${bad}` }
-  for (const name of [...policy.userId, ...policy.sameUser]) {
+  for (const name of [...policy.userIdClaims, ...policy.agreeingClaims]) {
     if (payload[name] !== undefined && payload[name] !== userId) {
       return { reason: `"${name}" differs from "${first}"` }
     }
@@ -108,7 +98,7 @@ function readUserId(payload: JsonObject, policy: ClaimsPolicy): { userId: string
  */
 export function checkClaims(
   payload: JsonObject,
-  policy: ClaimsPolicy,
+  rules: ClaimsRules,
   nowS: number,
   toleranceS: number,
 ): ClaimsCheck {
@@ -118,12 +108,12 @@ export function checkClaims(
     reason: `claims: ${reason}`,
   })
   const { exp, nbf, iat } = payload
-  const problem = findProblem(payload, policy)
+  const problem = findProblem(payload, rules)
   if (problem !== undefined) return invalid(problem)
   if (!isNumericDate(exp)) return invalid('"exp" is missing')
   if (isNumericDate(nbf) && nbf > nowS + toleranceS) return invalid('"nbf" is in the future')
   if (isNumericDate(iat) && iat > nowS + toleranceS) return invalid('"iat" is in the future')
-  const user = readUserId(payload, policy)
+  const user = readUserId(payload, rules.policy)
   if ('reason' in user) return invalid(user.reason)
   if (nowS >= exp + toleranceS) {
     return { ok: false, code: 'TOKEN_EXPIRED', reason: 'claims: "exp" has passed' }

@@ -1,3 +1,4 @@
+import { decodeBase64url } from './base64url.ts'
 import type { JsonObject } from './strict-json.ts'
 import { parseJsonObject } from './strict-json.ts'
 
@@ -27,12 +28,6 @@ const refusedParameters = ['crit', 'b64', 'jku', 'jwk', 'x5u', 'x5c'] as const
 
 function malformed(reason: string): Malformed {
   return { ok: false, reason }
-}
-
-/** Only the one canonical spelling decodes: no padding, white space, other alphabet or stray last bits. */
-function decodeBase64url(text: string): Buffer | undefined {
-  const bytes = Buffer.from(text, 'base64url')
-  return bytes.toString('base64url') === text ? bytes : undefined
 }
 
 function readHeader(object: JsonObject): { ok: true; header: CompactJws['header'] } | Malformed {

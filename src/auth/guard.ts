@@ -18,7 +18,7 @@ const invalidToken = { 'www-authenticate': `${realm}, error="invalid_token"` }
  * The first wall: everything under /api needs a valid token, and a path's user must be the token's. It holds for
  * routes and for paths that match none, before the database is touched.
  *
- * @returns a guard that throws AppError TOKEN_MISSING, TOKEN_EXPIRED, TOKEN_INVALID or FORBIDDEN
+ * @returns a guard that throws AppError TOKEN_MISSING, TOKEN_EXPIRED, TOKEN_INVALID, KEYS_UNAVAILABLE or FORBIDDEN
  */
 export function createGuard(verifier: Verifier) {
   return async (request: FastifyRequest, reply: FastifyReply): Promise<void> => {
@@ -37,8 +37,12 @@ async function authenticate(request: FastifyRequest, verifier: Verifier): Promis
   const verified = verifier.verify(token)
   const verification = verified instanceof Promise ? await verified : verified
   if (verification.ok) return verification.userId
-  request.log.info({ reason: verification.reason }, 'token refused')
-  throw new AppError(verification.code, { headers: invalidToken })
+  const { code, reason } = verification
+  if (code === 'KEYS_UNAVAILABLE') {
+    throw new AppError(code, { headers: { 'retry-after': String(verification.retryAfterS) } })
+  }
+  request.log.info({ reason }, 'token refused')
+  throw new AppError(code, { headers: invalidToken })
 }
 
 /**

@@ -1,4 +1,9 @@
 export type JsonObject = { readonly [name: string]: unknown }
+
+export function isJsonObject(value: unknown): value is JsonObject {
+  return typeof value === 'object' && value !== null && !Array.isArray(value)
+}
+
 type Parsed =
   | { readonly ok: true; readonly value: JsonObject }
   | { readonly ok: false; readonly reason: string }

@@ -1,5 +1,5 @@
 import { parseArgs } from 'node:util'
-import { developmentSecret } from '../auth/development-secret.ts'
+import { configuredSecrets } from '../auth/configured-secrets.ts'
 import type { Config } from '../config.ts'
 import type { Database } from '../db/database.ts'
 import { OperatorError } from '../errors.ts'
@@ -129,10 +129,12 @@ function demoTask(index: number) {
   }
 }
 
+/** Without a secret there are no tokens to print, only the users: the issuer's tokens are for its own users. */
 function printTokens(config: Config, users: number): void {
-  const secret = config.secret ?? developmentSecret(config.dataDir)
+  const [secret] = configuredSecrets(config)
   for (let index = 0; index < users; index++) {
     const userId = demoUser(index)
-    process.stdout.write(`${userId}\t${signToken({ secret, userId })}\n`)
+    const token = secret === undefined ? '' : `\t${signToken({ secret, userId })}`
+    process.stdout.write(`${userId}${token}\n`)
   }
 }

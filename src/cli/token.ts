@@ -1,5 +1,5 @@
 import { describeBadUserId } from '../auth/claims.ts'
-import { developmentSecret } from '../auth/development-secret.ts'
+import { configuredSecrets } from '../auth/configured-secrets.ts'
 import { OperatorError } from '../errors.ts'
 import { readConfig, runCommand } from './command.ts'
 import { signToken } from './sign-token.ts'
@@ -12,6 +12,11 @@ await runCommand(async ([userId, ...rest]) => {
   const bad = describeBadUserId(userId)
   if (bad !== undefined) throw new OperatorError(`The user id ${bad}.`)
   const config = readConfig()
-  const secret = config.secret ?? developmentSecret(config.dataDir)
+  const [secret] = configuredSecrets(config)
+  if (secret === undefined) {
+    throw new OperatorError(
+      'There is no secret to sign with: tokens come from the issuer. For tokens of this command too, set BETTER_AUTH_SECRET.',
+    )
+  }
   process.stdout.write(`${signToken({ secret, userId })}\n`)
 })

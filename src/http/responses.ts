@@ -14,6 +14,7 @@ const sharedErrors = [
   'VALIDATION_FAILED',
   'INTERNAL_ERROR',
   'DATABASE_UNAVAILABLE',
+  'KEYS_UNAVAILABLE',
 ] as const satisfies readonly ErrorCode[]
 
 /** Errors that an operation with a body adds. */

@@ -3,8 +3,14 @@ export function startupMessage(facts: {
   readonly address: string
   readonly readyInMs: number
   readonly database: string
+  /** Whether `npm run token` can sign tokens; if not, only the issuer can. */
+  readonly tokenCommand: boolean
 }): string {
-  const { address, readyInMs, database } = facts
+  const { address, readyInMs, database, tokenCommand } = facts
+  const token = tokenCommand ? '$(npm run --silent token -- demo)' : '$TOKEN'
+  const terminal = tokenCommand
+    ? 'another terminal'
+    : "another terminal, with a token of your front end's as TOKEN"
   return `
 backend-core is ready in ${(readyInMs / 1000).toFixed(1)} s
 
@@ -12,10 +18,10 @@ backend-core is ready in ${(readyInMs / 1000).toFixed(1)} s
   Docs       ${address}/docs
   Database   ${database}
 
-Create a task, from this folder in another terminal:
+Create a task, from this folder in ${terminal}:
 
   curl -sS ${address}/api/me/tasks \\
-    -H "Authorization: Bearer $(npm run --silent token -- demo)" \\
+    -H "Authorization: Bearer ${token}" \\
     -H "Content-Type: application/json" \\
     -d '{"title":"Buy milk"}'
 

@@ -72,7 +72,7 @@ test('100 tasks are answered unless limit asks for others, 500 at most; a full l
 })
 
 const refused: readonly (readonly [query: string, ...Problem])[] = [
-  ...['0', '-0', '-1'].map((value) => [`limit=${value}`, 'query/limit', 'minimum'] as const),
+  ...['0', '-1'].map((value) => [`limit=${value}`, 'query/limit', 'minimum'] as const),
   ...['501', '999999999999999'].map((value) => [`limit=${value}`, 'query/limit', 'maximum'] as const),
   ...[
     '',
@@ -89,6 +89,8 @@ const refused: readonly (readonly [query: string, ...Problem])[] = [
     'NaN',
     'null',
     '5,6',
+    '-0',
+    '05',
   ].map((value) => [`limit=${value}`, 'query/limit', 'type'] as const),
   ['limit=5&limit=5', 'query/limit', 'type'],
   ['limit', 'query/limit', 'type'],

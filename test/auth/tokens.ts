@@ -8,7 +8,7 @@ export const nowS = 1_800_000_000
 export const nowMs = nowS * 1000
 
 /** Bytes as they are, text as it is, anything else as JSON. */
-type Part = Uint8Array | string | object
+export type Part = Uint8Array | string | object
 
 export function encodePart(part: Part): string {
   if (part instanceof Uint8Array || typeof part === 'string') return Buffer.from(part).toString('base64url')
@@ -38,7 +38,7 @@ export function signClaims(claims: Part): string {
 
 /** Verifies with a verifier of its own, at the fixed time, with a tolerance of 5 s. */
 export function check(token: string, key = secret): Verification {
-  const result = createVerifier({ secret: key, clockToleranceS: 5, nowMs: () => nowMs }).verify(token)
+  const result = createVerifier({ secrets: [key], clockToleranceS: 5, nowMs: () => nowMs }).verify(token)
   assert.ok(!(result instanceof Promise), 'HS256 is answered at once')
   return result
 }

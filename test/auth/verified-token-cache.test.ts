@@ -82,7 +82,7 @@ test('the key of a token is its SHA-256', () => {
 
 test('a token in the cache is refused as soon as it has expired', () => {
   let now = nowMs
-  const verifier = createVerifier({ secret, clockToleranceS: 0, nowMs: () => now })
+  const verifier = createVerifier({ secrets: [secret], clockToleranceS: 0, nowMs: () => now })
   const token = sign(goodHeader, { sub: 'user-1', exp: nowS + 30 })
   const good = { ok: true, userId: 'user-1', expiresAtS: nowS + 30 }
   assert.deepEqual(verifier.verify(token), good)
@@ -101,7 +101,7 @@ test('a token in the cache is not verified again', () => {
     [0, false],
   ] as const) {
     let now = nowMs
-    const verifier = createVerifier({ secret, clockToleranceS: 0, nowMs: () => now, cacheSize })
+    const verifier = createVerifier({ secrets: [secret], clockToleranceS: 0, nowMs: () => now, cacheSize })
     const token = sign(goodHeader, { sub: 'user-1', iat: nowS, exp: nowS + 900 })
     verifier.verify(token)
     // On a clock that was set back, only a verification can tell that iat is in the future.
@@ -114,7 +114,7 @@ test('a token in the cache is not verified again', () => {
 
 test('a failure is not remembered: a token that was too early is accepted in time', () => {
   let now = nowMs
-  const verifier = createVerifier({ secret, clockToleranceS: 0, nowMs: () => now })
+  const verifier = createVerifier({ secrets: [secret], clockToleranceS: 0, nowMs: () => now })
   const token = sign(goodHeader, { sub: 'user-1', nbf: nowS + 10, exp: nowS + 900 })
   const early = verifier.verify(token)
   assert.ok(!(early instanceof Promise) && !early.ok)
@@ -123,7 +123,7 @@ test('a failure is not remembered: a token that was too early is accepted in tim
 })
 
 test('a good token in the cache does not let a damaged one in', () => {
-  const verifier = createVerifier({ secret, clockToleranceS: 5, nowMs: () => nowMs })
+  const verifier = createVerifier({ secrets: [secret], clockToleranceS: 5, nowMs: () => nowMs })
   const token = sign(goodHeader, { sub: 'user-1', exp: nowS + 900 })
   for (let round = 0; round < 2; round++) {
     const good = verifier.verify(token)
@@ -136,7 +136,7 @@ test('a good token in the cache does not let a damaged one in', () => {
 })
 
 test('what a caller does to an answer does not change the next one', () => {
-  const verifier = createVerifier({ secret, clockToleranceS: 5, nowMs: () => nowMs })
+  const verifier = createVerifier({ secrets: [secret], clockToleranceS: 5, nowMs: () => nowMs })
   const token = sign(goodHeader, { sub: 'user-1', exp: nowS + 900 })
   for (let round = 0; round < 3; round++) {
     const result = verifier.verify(token)
@@ -147,7 +147,7 @@ test('what a caller does to an answer does not change the next one', () => {
 })
 
 test('with a cache of 0 everything is verified anew and nothing changes', () => {
-  const verifier = createVerifier({ secret, clockToleranceS: 5, nowMs: () => nowMs, cacheSize: 0 })
+  const verifier = createVerifier({ secrets: [secret], clockToleranceS: 5, nowMs: () => nowMs, cacheSize: 0 })
   const token = sign(goodHeader, { sub: 'user-1', exp: nowS + 900 })
   for (let round = 0; round < 2; round++) {
     assert.deepEqual(verifier.verify(token), { ok: true, userId: 'user-1', expiresAtS: nowS + 900 })

@@ -26,13 +26,13 @@ test('a good token is accepted, with its user and expiry', () => {
 })
 
 test('the answer is a value, not a promise, from the cache too', () => {
-  const verifier = createVerifier({ secret, clockToleranceS: 5, nowMs: () => nowS * 1000 })
+  const verifier = createVerifier({ secrets: [secret], clockToleranceS: 5, nowMs: () => nowS * 1000 })
   for (let round = 0; round < 2; round++) assert.ok(!(verifier.verify(good) instanceof Promise))
 })
 
 test('the clock is the real one by default', () => {
   const exp = Math.floor(Date.now() / 1000) + 60
-  const verifier = createVerifier({ secret, clockToleranceS: 0 })
+  const verifier = createVerifier({ secrets: [secret], clockToleranceS: 0 })
   assert.deepEqual(verifier.verify(signClaims({ sub: 'user-1', exp })), {
     ok: true,
     userId: 'user-1',
@@ -267,7 +267,7 @@ test('not UTF-8, a byte order mark, equal names and deep nesting are refused wit
 })
 
 test('any change of one bit or one character is refused', () => {
-  const verifier = createVerifier({ secret, clockToleranceS: 5, nowMs: () => nowS * 1000 })
+  const verifier = createVerifier({ secrets: [secret], clockToleranceS: 5, nowMs: () => nowS * 1000 })
   assert.ok(!(verifier.verify(good) instanceof Promise))
   const replacements = [...'ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_.=+/ \0é']
   let tried = 0
@@ -315,9 +315,9 @@ test('no text at all makes it throw or is accepted', () => {
 
 test('a secret under 32 bytes and a tolerance that is no number make no verifier', () => {
   for (const weak of ['', 'x'.repeat(31)]) {
-    assert.throws(() => createVerifier({ secret: weak, clockToleranceS: 5 }), RangeError)
+    assert.throws(() => createVerifier({ secrets: [weak], clockToleranceS: 5 }), RangeError)
   }
   for (const clockToleranceS of [Number.NaN, Number.POSITIVE_INFINITY, -1]) {
-    assert.throws(() => createVerifier({ secret, clockToleranceS }), RangeError)
+    assert.throws(() => createVerifier({ secrets: [secret], clockToleranceS }), RangeError)
   }
 })

@@ -94,7 +94,7 @@ async function serve(
   const network = new Network()
   const database = openDatabase({ connection: await network.connect(), poolMax: 4, ...options })
   if (prepare) await database.prepare()
-  const verifier = createVerifier({ secret: testSecret, clockToleranceS: 5 })
+  const verifier = createVerifier({ secrets: [testSecret], clockToleranceS: 5 })
   const app = await createApp({ database, verifier, logger: createLogger('silent') })
   const url = await app.listen({ host: '127.0.0.1', port: 0 })
   t.after(async () => {

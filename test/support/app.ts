@@ -68,7 +68,7 @@ export async function startApp(
   const logger = createLogger('info', memory(logs))
   const database = openDatabase({ connection: testDatabase.connection, poolMax: options.poolMax ?? 10 })
   await database.prepare()
-  const verifier = createVerifier({ secret: testSecret, clockToleranceS: 5 })
+  const verifier = createVerifier({ secrets: [testSecret], clockToleranceS: 5 })
   const app = await createApp({ database, verifier, logger })
   const url = await app.listen({ host: '127.0.0.1', port: 0 })
   const stop = async () => {
