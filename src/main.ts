@@ -73,10 +73,11 @@ async function start(config: Config, logger: Logger, cleanup: AsyncDisposableSta
 
 /** What goes on as before, good or bad, is not worth a line every few minutes. */
 function logKeyEvent(event: KeySetEvent, logger: Logger): void {
-  const isNews =
-    event.type === 'failed' ? event.failures === 1 : event.added + event.removed + event.failuresBefore > 0
-  const level = event.type === 'failed' ? 'warn' : 'info'
-  logger[isNews ? level : 'debug'](event, 'keys of the issuer')
+  if (event.type === 'failed') {
+    if (event.failures === 1) logger.warn(event, 'keys of the issuer cannot be had')
+  } else if (event.added + event.removed + event.failuresBefore > 0) {
+    logger.info(event, 'keys of the issuer')
+  }
 }
 
 /**
