@@ -8,7 +8,7 @@ type Setting<T> = {
   readonly name: string
   readonly default: string | undefined
   readonly description: string
-  readonly parse: (text: string | undefined) => T
+  readonly parse: (text: string | undefined, environment: Environment) => T
 }
 
 class Problem extends Error {}
@@ -16,7 +16,7 @@ class Problem extends Error {}
 function setting<T>(
   name: string,
   fallback: string | undefined,
-  parse: (text: string | undefined) => T,
+  parse: Setting<T>['parse'],
   description: string,
 ): Setting<T> {
   return { name, default: fallback, description, parse }
@@ -54,6 +54,24 @@ function secret(text: string | undefined): string | undefined {
   return text
 }
 
+/** An origin (RFC 6454 §4): scheme, host and port. */
+function origin(text: string | undefined): string | undefined {
+  if (text === undefined) return undefined
+  const url = /^https?:\/\/[^/]/i.test(text) && URL.canParse(text) ? new URL(text) : undefined
+  if (url === undefined || url.href !== `${url.origin}/`) {
+    throw new Problem('must be an address without a path, such as https://tasks.example.com')
+  }
+  return url.origin
+}
+
+/** Whoever has one of these has accounts elsewhere. */
+const tokenSources = ['BETTER_AUTH_SECRET', 'BETTER_AUTH_SECRETS', 'BETTER_AUTH_URL', 'JWKS_URL']
+
+function accounts(text: string | undefined, environment: Environment): 'inside' | 'off' {
+  if (text !== undefined) return oneOf('inside', 'off')(text)
+  return tokenSources.some((name) => environment[name]) ? 'off' : 'inside'
+}
+
 /** Every setting of the service. docs/configuration.md is made from this table. */
 export const settings = {
   port: setting(
@@ -81,6 +99,18 @@ export const settings = {
     secret,
     'HS256 key that signs the tokens: at least 32 bytes and 8 different characters, no well-known value. Required when NODE_ENV is production; unset elsewhere: generated once and kept in DATA_DIR.',
   ),
+  accounts: setting(
+    'ACCOUNTS',
+    undefined,
+    accounts,
+    '`inside`: the service issues accounts itself, under /api/auth. `off`: others do. Unset: inside where neither a secret nor an issuer of tokens is configured, else off.',
+  ),
+  publicUrl: setting(
+    'PUBLIC_URL',
+    undefined,
+    origin,
+    'Origin at which browsers reach accounts inside, such as https://tasks.example.com; issuer and audience of their tokens. Required for accounts inside when NODE_ENV is production; unset elsewhere: the loopback addresses of PORT.',
+  ),
   clockToleranceS: setting(
     'JWT_CLOCK_TOLERANCE_S',
     '5',
@@ -91,7 +121,7 @@ export const settings = {
     'DATABASE_POOL_MAX',
     '10',
     integer(1, 1000),
-    'Connections to the database that one instance opens at most.',
+    'Connections to the database that one instance opens at most; accounts inside open up to 4 more.',
   ),
   shutdownTimeoutMs: setting(
     'SHUTDOWN_TIMEOUT_MS',
@@ -141,7 +171,7 @@ export function loadConfig(environment: Environment): Config {
   const config: Record<string, unknown> = {}
   for (const [key, { name, default: fallback, parse }] of Object.entries(settings)) {
     try {
-      config[key] = parse(environment[name] || fallback)
+      config[key] = parse(environment[name] || fallback, environment)
     } catch (error) {
       if (!(error instanceof Problem)) throw error
       problems.push(`${name}: ${error.message}`)
@@ -150,6 +180,11 @@ export function loadConfig(environment: Environment): Config {
   if (config.nodeEnv === 'production' && !environment.BETTER_AUTH_SECRET) {
     problems.push(
       'BETTER_AUTH_SECRET: must be set when NODE_ENV is production; make one with: openssl rand -base64 32',
+    )
+  }
+  if (config.nodeEnv === 'production' && environment.ACCOUNTS === 'inside' && !environment.PUBLIC_URL) {
+    problems.push(
+      'PUBLIC_URL: must be set for accounts inside when NODE_ENV is production, to the address that browsers use',
     )
   }
   if (problems.length > 0) throw new ConfigError(problems)

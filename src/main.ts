@@ -3,6 +3,7 @@ import type { Logger } from 'pino'
 import { createApp } from './app.ts'
 import { developmentSecret } from './auth/development-secret.ts'
 import { createVerifier } from './auth/verifier.ts'
+import { openConfiguredAccounts } from './cli/accounts.ts'
 import { readConfig, runCommand } from './cli/command.ts'
 import type { Config } from './config.ts'
 import { connectDatabase } from './db/connect.ts'
@@ -44,37 +45,47 @@ async function start(config: Config, logger: Logger, cleanup: AsyncDisposableSta
   })
   cleanup.defer(() => connected.close())
   const { database } = connected
+  const accounts = await openConfiguredAccounts(config, connected, secret, logger)
+  if (accounts !== undefined) cleanup.defer(() => accounts.close())
   const isStopping = () => stopping.aborted
   const app = await createApp({
     database,
+    accounts,
     verifier: createVerifier({ secret, clockToleranceS: config.clockToleranceS }),
     logger,
     isStopping,
   })
   cleanup.defer(() => closeApp(app, config, logger))
 
-  const away = await prepare(database, logger)
+  const prepared = accounts === undefined ? [database] : [database, accounts]
+  const away = await prepare(prepared, logger)
   if (stopping.aborted) return
   const address = await listen(app, config)
   if (away !== undefined) {
     logger.warn({ err: away }, 'the database is away; trying on')
-    keepPreparing(database, logger, cleanup, stopping)
+    keepPreparing(prepared, logger, cleanup, stopping)
   }
   const readyInMs = Math.round(process.uptime() * 1000)
   logger.info({ address, ready_in_ms: readyInMs, node: process.version }, 'started')
   if (config.nodeEnv === 'production') return
   const where = connected.embedded ? `embedded PostgreSQL 18 in ${config.dataDir}` : 'the one of DATABASE_URL'
-  process.stdout.write(startupMessage({ address, readyInMs, database: where }))
+  const facts = { address, readyInMs, database: where, accounts: config.accounts }
+  process.stdout.write(startupMessage(facts))
 }
+
+/** What must be brought up to date in the database before it is used; tells what it did. */
+type Prepared = Pick<Database, 'prepare'>
 
 /**
  * Migrates and checks the wall.
  *
  * @returns undefined when done, or the error that says that the database is away
  */
-async function prepare(database: Database, logger: Logger): Promise<AppError | undefined> {
+async function prepare(parts: readonly Prepared[], logger: Logger): Promise<AppError | undefined> {
   try {
-    for (const migration of await database.prepare()) logger.info({ migration }, 'migration applied')
+    for (const part of parts) {
+      for (const migration of await part.prepare()) logger.info({ migration }, 'migration applied')
+    }
     return undefined
   } catch (error) {
     if (error instanceof AppError && error.code === 'DATABASE_UNAVAILABLE') return error
@@ -84,7 +95,7 @@ async function prepare(database: Database, logger: Logger): Promise<AppError | u
 
 /** Tries until the database is back; until then every request that needs it is answered 503. */
 function keepPreparing(
-  database: Database,
+  parts: readonly Prepared[],
   logger: Logger,
   cleanup: AsyncDisposableStack,
   stopping: AbortSignal,
@@ -92,7 +103,7 @@ function keepPreparing(
   const attempts = (async () => {
     while (!stopping.aborted) {
       await delay(retryMs)
-      if ((await prepare(database, logger)) === undefined) return logger.info('the database is back')
+      if ((await prepare(parts, logger)) === undefined) return logger.info('the database is back')
     }
   })().catch((err: unknown) => {
     logger.fatal({ err }, 'the database cannot be served from')

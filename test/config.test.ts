@@ -24,6 +24,8 @@ test('an empty environment gives the defaults, frozen', () => {
       databaseUrl: undefined,
       dataDir: '.data',
       secret: undefined,
+      accounts: 'inside',
+      publicUrl: undefined,
       clockToleranceS: 5,
       databasePoolMax: 10,
       shutdownTimeoutMs: 10_000,
@@ -46,6 +48,8 @@ test('every setting is read from its variable', () => {
     DATABASE_URL: 'postgresql://u:p@db.example:6432/tasks?sslmode=verify-full',
     DATA_DIR: '/var/lib/tasks',
     BETTER_AUTH_SECRET: strongSecret,
+    ACCOUNTS: 'inside',
+    PUBLIC_URL: 'https://Tasks.Example:443/',
     JWT_CLOCK_TOLERANCE_S: '0',
     DATABASE_POOL_MAX: '3',
     SHUTDOWN_TIMEOUT_MS: '1',
@@ -57,6 +61,8 @@ test('every setting is read from its variable', () => {
   assert.equal(config.databaseUrl, 'postgresql://u:p@db.example:6432/tasks?sslmode=verify-full')
   assert.equal(config.dataDir, '/var/lib/tasks')
   assert.equal(config.secret, strongSecret)
+  assert.equal(config.accounts, 'inside')
+  assert.equal(config.publicUrl, 'https://tasks.example')
   assert.equal(config.clockToleranceS, 0)
   assert.equal(config.databasePoolMax, 3)
   assert.equal(config.shutdownTimeoutMs, 1)
@@ -69,6 +75,8 @@ test('all problems are reported at once, each with its variable and never with i
     PORT: '65536',
     DATABASE_URL: 'mysql://root:hunter2@db/tasks',
     BETTER_AUTH_SECRET: 'hunter2-is-short',
+    ACCOUNTS: 'outside',
+    PUBLIC_URL: 'https://hunter2@tasks.example/loud',
     JWT_CLOCK_TOLERANCE_S: '-1',
     DATABASE_POOL_MAX: '0',
     SHUTDOWN_TIMEOUT_MS: '1e3',
@@ -82,6 +90,8 @@ test('all problems are reported at once, each with its variable and never with i
       'PORT',
       'DATABASE_URL',
       'BETTER_AUTH_SECRET',
+      'ACCOUNTS',
+      'PUBLIC_URL',
       'JWT_CLOCK_TOLERANCE_S',
       'DATABASE_POOL_MAX',
       'SHUTDOWN_TIMEOUT_MS',
@@ -116,3 +126,47 @@ test('a well-known secret is refused even outside production', () => {
   const [problem = ''] = problemsOf({ BETTER_AUTH_SECRET: 'better-auth-secret-12345678901234567890' })
   assert.match(problem, /^BETTER_AUTH_SECRET: .*well-known/)
 })
+
+for (const [name, value] of [
+  ['BETTER_AUTH_SECRET', strongSecret],
+  ['BETTER_AUTH_SECRETS', `2:${strongSecret}`],
+  ['BETTER_AUTH_URL', 'https://auth.example'],
+  ['JWKS_URL', 'https://auth.example/jwks'],
+] as const) {
+  test(`accounts are off where ${name} says that others issue tokens, and inside when asked for`, () => {
+    assert.equal(loadConfig({ [name]: value }).accounts, 'off')
+    assert.equal(loadConfig({ [name]: value, ACCOUNTS: 'inside' }).accounts, 'inside')
+  })
+}
+
+test('accounts are inside where nothing else can issue tokens, unless switched off', () => {
+  assert.equal(loadConfig({}).accounts, 'inside')
+  assert.equal(loadConfig({ BETTER_AUTH_SECRET: '' }).accounts, 'inside')
+  assert.equal(loadConfig({ ACCOUNTS: 'off' }).accounts, 'off')
+})
+
+test('accounts inside in production need the address that browsers use, and a secret', () => {
+  const production = { NODE_ENV: 'production', ACCOUNTS: 'inside' }
+  const [secret = '', address = ''] = problemsOf(production)
+  assert.match(secret, /^BETTER_AUTH_SECRET: must be set/)
+  assert.match(address, /^PUBLIC_URL: must be set/)
+  const complete = { ...production, BETTER_AUTH_SECRET: strongSecret, PUBLIC_URL: 'https://tasks.example' }
+  assert.deepEqual(problemsOf(complete), [])
+})
+
+for (const text of [
+  'tasks.example',
+  'ftp://tasks.example',
+  'https://',
+  'https://a.example/b',
+  'https://a.example?b',
+  'https://u:p@a.example',
+  'https://a.example#b',
+]) {
+  test(`PUBLIC_URL ${JSON.stringify(text)} is refused with an example`, () => {
+    assert.match(
+      problemsOf({ PUBLIC_URL: text })[0] ?? '',
+      /^PUBLIC_URL: must be an address without a path, such as/,
+    )
+  })
+}

@@ -33,7 +33,7 @@ const networkCodes = new Set([
 
 /** Messages by which pg and its pool report a lost or missing connection; they carry no code. */
 const connectionMessages =
-  /^(Connection terminated|timeout exceeded when trying to connect|Client has encountered)/
+  /^(Connection terminated|timeout exceeded when trying to connect|Client has encountered|Query read timeout)/
 
 /**
  * Maps what the driver threw to DATABASE_UNAVAILABLE where the database is away or cannot serve; anything else comes

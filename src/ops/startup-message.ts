@@ -3,8 +3,10 @@ export function startupMessage(facts: {
   readonly address: string
   readonly readyInMs: number
   readonly database: string
+  /** Whether the service issues accounts itself. */
+  readonly accounts: 'inside' | 'off'
 }): string {
-  const { address, readyInMs, database } = facts
+  const { address, readyInMs, database, accounts } = facts
   return `
 backend-core is ready in ${(readyInMs / 1000).toFixed(1)} s
 
@@ -12,12 +14,29 @@ backend-core is ready in ${(readyInMs / 1000).toFixed(1)} s
   Docs       ${address}/docs
   Database   ${database}
 
-Create a task, from this folder in another terminal:
+${accounts === 'inside' ? firstAccount(address) : firstTask(address)}
+`
+}
+
+/** Can be pasted again: the account is there then, and signing in gives a new token. */
+function firstAccount(address: string): string {
+  return `Sign up, sign in, get a token and create a task, in another terminal:
+
+  json="Content-Type: application/json"
+  demo='{"name":"Demo","email":"demo@example.com","password":"buy-more-milk"}'
+  curl -sS ${address}/api/auth/sign-up/email -H "$json" -d "$demo" -o /dev/null
+  session=$(curl -sS ${address}/api/auth/sign-in/email -H "$json" -d "$demo" | cut -d'"' -f6)
+  token=$(curl -sS ${address}/api/auth/token -H "Authorization: Bearer $session" | cut -d'"' -f4)
+  curl -sS ${address}/api/me/tasks -H "Authorization: Bearer $token" -H "$json" -d '{"title":"Buy milk"}'
+`
+}
+
+function firstTask(address: string): string {
+  return `Create a task, from this folder in another terminal:
 
   curl -sS ${address}/api/me/tasks \\
     -H "Authorization: Bearer $(npm run --silent token -- demo)" \\
     -H "Content-Type: application/json" \\
     -d '{"title":"Buy milk"}'
-
 `
 }
