@@ -136,7 +136,8 @@ function refuse(request: FastifyRequest, reply: FastifyReply): FastifyReply {
   const { params } = request
   const path = typeof params === 'object' && params !== null && '*' in params ? `/${params['*']}` : ''
   const method = Object.hasOwn(accountRoutes, path) ? accountRoutes[path] : undefined
-  if (method === undefined) throw new AppError('ROUTE_NOT_FOUND')
+  // A path that only looks like a route once it is decoded comes here with the route's own method.
+  if (method === undefined || method === request.method) throw new AppError('ROUTE_NOT_FOUND')
   const allow = method === 'GET' ? 'GET, HEAD, OPTIONS' : `${method}, OPTIONS`
   if (request.method !== 'OPTIONS') throw new AppError('METHOD_NOT_ALLOWED', { headers: { allow } })
   return reply.code(204).header('allow', allow).send()
