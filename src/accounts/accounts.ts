@@ -1,7 +1,7 @@
 import type pg from 'pg'
 import { databaseUnavailable, toAppError } from '../db/sqlstate.ts'
 import type { App } from '../http/server.ts'
-import { createBetterAuth, passwordRateLimit, type RateLimit } from './better-auth.ts'
+import { createBetterAuth, passwordRateLimit, type RateLimit, type VersionedSecret } from './better-auth.ts'
 import { openAccountsDatabase } from './database.ts'
 import { createErasure } from './erasure.ts'
 import { type AccountsLogger, describeError } from './logging.ts'
@@ -43,6 +43,8 @@ export type AccountsOptions = {
   readonly connection: pg.ClientConfig
   /** Signs cookies and encrypts the private keys in the database. */
   readonly secret: string
+  /** Instead of `secret` alone, the first signs and encrypts; the others still decrypt. As in BETTER_AUTH_SECRETS. */
+  readonly secrets?: readonly VersionedSecret[] | undefined
   /**
    * The origin at which browsers reach the service, issuer and audience of its tokens too. Undefined on a developer's
    * machine: the loopback addresses of the port that the server listens on.
@@ -80,6 +82,7 @@ export function openAccounts(options: AccountsOptions): Accounts {
   const auth = createBetterAuth({
     database,
     secret: options.secret,
+    secrets: options.secrets,
     baseUrl,
     issuer,
     audience,
@@ -116,7 +119,7 @@ export function openAccounts(options: AccountsOptions): Accounts {
     loadKeys: () => whenPrepared(() => auth.api.getJwks()),
     async close() {
       await erasure.stop()
-      await pool.end()
+      if (!pool.ending) await pool.end()
     },
   }
 }

@@ -21,9 +21,12 @@ export const passwordRateLimit: RateLimit = { windowS: 10, max: 3 }
 
 const anyRateLimit: RateLimit = { windowS: 10, max: 100 }
 
+export type VersionedSecret = { readonly version: number; readonly value: string }
+
 export type BetterAuthSettings = {
   readonly database: AccountsDatabase
   readonly secret: string
+  readonly secrets: readonly VersionedSecret[] | undefined
   /** The origin that links, cookies and the check of origins are made for. */
   readonly baseUrl: string
   readonly issuer: string
@@ -47,6 +50,7 @@ export function createBetterAuth(settings: BetterAuthSettings) {
     appName: 'backend-core',
     database: { dialect: settings.database.dialect, type: 'postgres', schemaName, transaction: true },
     secret: settings.secret,
+    ...(settings.secrets !== undefined && { secrets: [...settings.secrets] }),
     baseURL: settings.baseUrl,
     basePath: '/api/auth',
     trustedOrigins: () => [...settings.trustedOrigins()],

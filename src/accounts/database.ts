@@ -50,6 +50,9 @@ export function openAccountsDatabase(
     query_timeout: timeoutMs,
   })
   pool.on('error', onConnectionError)
+  // A connection in use that ends while no statement is under way would end the process: nobody else listens to it
+  // then. Its next statement fails.
+  pool.on('connect', (client) => client.on('error', () => {}))
   const watching = new AsyncLocalStorage<Watched>()
   return {
     pool,

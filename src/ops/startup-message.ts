@@ -7,6 +7,7 @@ export function startupMessage(facts: {
   readonly accounts: 'inside' | 'off'
 }): string {
   const { address, readyInMs, database, accounts } = facts
+  const next = accounts === 'inside' ? firstAccount(address) : firstTask(address)
   return `
 backend-core is ready in ${(readyInMs / 1000).toFixed(1)} s
 
@@ -14,7 +15,7 @@ backend-core is ready in ${(readyInMs / 1000).toFixed(1)} s
   Docs       ${address}/docs
   Database   ${database}
 
-${accounts === 'inside' ? firstAccount(address) : firstTask(address)}
+${next}
 `
 }
 

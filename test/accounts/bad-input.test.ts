@@ -150,6 +150,16 @@ test('a token of session that is a name of another thing is no session', async (
   }
 })
 
+test('deep nesting in a field that nobody asked for is passed over', async () => {
+  const { bearer } = await signUp(service)
+  const deep = `${'{"a":'.repeat(10_000)}1${'}'.repeat(10_000)}`
+  for (const member of ['other', 'callbackURL', 'name', 'image']) {
+    const raw = `{"name":"x","${member}":${deep}}`
+    const { status } = await ask(url, 'POST', '/api/auth/update-user', { headers: bearer, raw })
+    assert.equal(status, member === 'other' ? 200 : 400, member)
+  }
+})
+
 test('odd queries change nothing', async () => {
   const { bearer, userId } = await signUp(service)
   for (const query of [

@@ -50,7 +50,10 @@ export async function startAccounts(options: Options = {}): Promise<AccountsServ
   if (prepare) await accounts.prepare()
   const app = await createApp({ database, verifier: verifierOf(accounts), accounts, logger })
   const url = await app.listen({ host: '127.0.0.1', port: 0 })
+  let stopped = false
   const stop = async () => {
+    if (stopped) return
+    stopped = true
     await app.close()
     await accounts.close()
     await database.close()
