@@ -101,9 +101,9 @@ function toWebRequest(request: FastifyRequest, method: string, url: string, orig
   const userAgent = request.headers['user-agent']
   if (userAgent !== undefined) headers.set('user-agent', userAgent.slice(0, maxUserAgentLength))
   if (!isFromBrowser(headers)) headers.set('origin', origin)
-  const query = request.raw.url?.split('?', 2)[1]
   const { body } = request
-  return new Request(query === undefined ? url : `${url}?${query}`, {
+  const [query = ''] = /\?.*/s.exec(request.raw.url ?? '') ?? []
+  return new Request(`${url}${query}`, {
     method,
     headers,
     ...(method === 'POST' && body instanceof Uint8Array && { body: new Uint8Array(body) }),

@@ -91,7 +91,11 @@ test('a connection that ends between two statements of a sign-up is 503, and the
   })
   const cut = await signingUp
   assert.deepEqual([cut.status, cut.body.code], [503, 'DATABASE_UNAVAILABLE'])
-  assert.equal((await ask(url, 'POST', '/api/auth/sign-up/email', { json })).status, 200, 'nothing was stored')
+  assert.equal(
+    (await ask(url, 'POST', '/api/auth/sign-up/email', { json })).status,
+    200,
+    'nothing was stored',
+  )
 })
 
 test('until accounts are prepared they are 503, and /ready says what is missing', async () => {
