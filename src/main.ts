@@ -45,7 +45,7 @@ async function start(config: Config, logger: Logger, cleanup: AsyncDisposableSta
   })
   cleanup.defer(() => connected.close())
   const { database } = connected
-  const accounts = await openConfiguredAccounts(config, connected, secret, logger)
+  const accounts = await openConfiguredAccounts(config, connected, [secret], logger)
   if (accounts !== undefined) cleanup.defer(() => accounts.close())
   const isStopping = () => stopping.aborted
   const app = await createApp({

@@ -1,7 +1,7 @@
 import type pg from 'pg'
 import { databaseUnavailable, toAppError } from '../db/sqlstate.ts'
 import type { App } from '../http/server.ts'
-import { createBetterAuth, passwordRateLimit, type RateLimit, type VersionedSecret } from './better-auth.ts'
+import { createBetterAuth, passwordRateLimit, type RateLimit } from './better-auth.ts'
 import { openAccountsDatabase } from './database.ts'
 import { createErasure } from './erasure.ts'
 import { type AccountsLogger, describeError } from './logging.ts'
@@ -41,10 +41,8 @@ export type Accounts = {
 
 export type AccountsOptions = {
   readonly connection: pg.ClientConfig
-  /** Signs cookies and encrypts the private keys in the database. */
-  readonly secret: string
-  /** Instead of `secret` alone, the first signs and encrypts; the others still decrypt. As in BETTER_AUTH_SECRETS. */
-  readonly secrets?: readonly VersionedSecret[] | undefined
+  /** The first signs the cookies and encrypts the private keys in the database; with the others they are still read. */
+  readonly secrets: readonly string[]
   /**
    * The origin at which browsers reach the service, issuer and audience of its tokens too. Undefined on a developer's
    * machine: the loopback addresses of the port that the server listens on.
@@ -81,7 +79,6 @@ export function openAccounts(options: AccountsOptions): Accounts {
   let localOrigins: () => readonly string[] = () => []
   const auth = createBetterAuth({
     database,
-    secret: options.secret,
     secrets: options.secrets,
     baseUrl,
     issuer,

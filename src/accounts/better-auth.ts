@@ -1,3 +1,4 @@
+import { hash } from 'node:crypto'
 import { betterAuth } from 'better-auth'
 import { APIError, createAuthMiddleware } from 'better-auth/api'
 import { bearer } from 'better-auth/plugins/bearer'
@@ -21,12 +22,10 @@ export const passwordRateLimit: RateLimit = { windowS: 10, max: 3 }
 
 const anyRateLimit: RateLimit = { windowS: 10, max: 100 }
 
-export type VersionedSecret = { readonly version: number; readonly value: string }
-
 export type BetterAuthSettings = {
   readonly database: AccountsDatabase
-  readonly secret: string
-  readonly secrets: readonly VersionedSecret[] | undefined
+  /** The first signs and encrypts, all of them decrypt. */
+  readonly secrets: readonly string[]
   /** The origin that links, cookies and the check of origins are made for. */
   readonly baseUrl: string
   readonly issuer: string
@@ -49,8 +48,7 @@ export function createBetterAuth(settings: BetterAuthSettings) {
   return betterAuth({
     appName: 'backend-core',
     database: { dialect: settings.database.dialect, type: 'postgres', schemaName, transaction: true },
-    secret: settings.secret,
-    ...(settings.secrets !== undefined && { secrets: [...settings.secrets] }),
+    secrets: settings.secrets.map((value) => ({ version: versionOf(value), value })),
     baseURL: settings.baseUrl,
     basePath: '/api/auth',
     trustedOrigins: () => [...settings.trustedOrigins()],
@@ -89,6 +87,14 @@ export function createBetterAuth(settings: BetterAuthSettings) {
       useSecureCookies: settings.baseUrl.startsWith('https:'),
     },
   })
+}
+
+/**
+ * What is encrypted says by a number which secret it needs. Made from the secret itself, it stays the same wherever the
+ * secret stands in a list.
+ */
+function versionOf(secret: string): number {
+  return Number.parseInt(hash('sha256', secret, 'hex').slice(0, 12), 16)
 }
 
 /**

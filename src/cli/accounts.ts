@@ -6,19 +6,19 @@ import { deleteAllTasks } from '../tasks/commands.ts'
 /**
  * The accounts inside, or undefined when the configuration has none: nothing of them is loaded then.
  *
- * @param secret the configured or generated secret
+ * @param secrets the configured or generated ones; the first one signs
  */
 export async function openConfiguredAccounts(
   { accounts, publicUrl }: Config,
   { connection, database }: Pick<ConnectedDatabase, 'connection' | 'database'>,
-  secret: string,
+  secrets: readonly string[],
   logger: AccountsLogger,
 ): Promise<Accounts | undefined> {
   if (accounts === 'off') return undefined
   const { openAccounts } = await import('../accounts/accounts.ts')
   return openAccounts({
     connection,
-    secret,
+    secrets,
     publicUrl,
     async onUserDeleted(userId) {
       await deleteAllTasks(database.scopeFor(userId))

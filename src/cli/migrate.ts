@@ -10,8 +10,8 @@ await runCommand(async () => {
   const config = readConfig()
   await using connected = await openConfiguredDatabase(config)
   const applied = [...connected.applied]
-  const secret = config.secret ?? developmentSecret(config.dataDir)
-  const accounts = await openConfiguredAccounts(config, connected, secret, silent)
+  const secrets = [config.secret ?? developmentSecret(config.dataDir)]
+  const accounts = await openConfiguredAccounts(config, connected, secrets, silent)
   try {
     applied.push(...((await accounts?.prepare()) ?? []))
   } finally {

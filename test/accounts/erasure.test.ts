@@ -147,7 +147,7 @@ test('what a token created after its account was gone is erased once the token h
   const noLogger = { debug() {}, info() {}, warn() {}, error() {} }
   const next = openAccounts({
     connection: testDatabase.connection,
-    secret: testSecret,
+    secrets: [testSecret],
     publicUrl: undefined,
     async onUserDeleted(userId) {
       await deleteAllTasks(service.database.scopeFor(userId))
@@ -162,7 +162,7 @@ test('what a token created after its account was gone is erased once the token h
   await next.close()
   const third = openAccounts({
     connection: testDatabase.connection,
-    secret: testSecret,
+    secrets: [testSecret],
     publicUrl: undefined,
     async onUserDeleted(userId) {
       await deleteAllTasks(service.database.scopeFor(userId))

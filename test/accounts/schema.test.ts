@@ -10,10 +10,10 @@ import { ask, signUp, startAccounts, tokenOf } from './service.ts'
 const otherSecret = 'Zp4-another-secret-of-the-suite-8Yq2Lw'
 const silent = { debug() {}, info() {}, warn() {}, error() {} }
 
-function open({ connection }: Pick<TestDatabase, 'connection'>, secret = testSecret): Accounts {
+function open({ connection }: Pick<TestDatabase, 'connection'>): Accounts {
   const accounts = openAccounts({
     connection,
-    secret,
+    secrets: [testSecret],
     publicUrl: undefined,
     onUserDeleted: async () => {},
     logger: silent,
@@ -91,7 +91,7 @@ test('after the secret was changed tokens are given again, with a new key, and t
   const account = await signUp(before)
   const headers = await tokenOf(before, account)
   const { testDatabase } = before
-  const now = await startAccounts({ testDatabase, secret: otherSecret })
+  const now = await startAccounts({ testDatabase, secrets: [otherSecret] })
   assert.ok(now.logs.some(({ level, msg }) => level === 40 && /secret has changed/.test(String(msg))))
   assert.equal(await countKeys(testDatabase), 2)
   assert.equal((await ask(now.url, 'GET', '/api/me/tasks', { headers })).status, 200)
@@ -111,10 +111,7 @@ test('after the secret was changed tokens are given again, with a new key, and t
 test('with the older secret listed beside the new one, the key stays the same', async () => {
   const before = await startAccounts()
   const { testDatabase } = before
-  const secrets = [
-    { version: 2, value: otherSecret },
-    { version: 1, value: testSecret },
-  ]
+  const secrets = [otherSecret, testSecret]
   const now = await startAccounts({ testDatabase, secrets })
   assert.equal(await countKeys(testDatabase), 1)
   await tokenOf(now, await signUp(now))
@@ -126,7 +123,7 @@ test('private keys are stored encrypted, and passwords hashed', async () => {
   const [key] = await service.testDatabase.query<{ privateKey: string; publicKey: string }>(
     'select "privateKey", "publicKey" from auth.jwks',
   )
-  assert.match(key?.privateKey ?? '', /^"[0-9a-f]+"$/)
+  assert.match(key?.privateKey ?? '', /^"\$ba\$\d+\$[0-9a-f]+"$/)
   assert.doesNotMatch(key?.publicKey ?? '', /"d"/)
   const [row] = await service.testDatabase.query<{ password: string }>(
     `select a.password from auth.account a join auth."user" u on u.id = a."userId" where u.email = $1`,

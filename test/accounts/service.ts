@@ -38,7 +38,7 @@ export async function startAccounts(options: Options = {}): Promise<AccountsServ
   await database.prepare()
   const accounts = openAccounts({
     connection,
-    secret: testSecret,
+    secrets: [testSecret],
     publicUrl: undefined,
     onUserDeleted: async (userId) => {
       await deleteAllTasks(database.scopeFor(userId))
