@@ -182,12 +182,25 @@ export function loadConfig(environment: Environment): Config {
       'BETTER_AUTH_SECRET: must be set when NODE_ENV is production; make one with: openssl rand -base64 32',
     )
   }
-  if (config.nodeEnv === 'production' && environment.ACCOUNTS === 'inside' && !environment.PUBLIC_URL) {
+  problems.push(...findAccountsProblems(environment))
+  if (problems.length > 0) throw new ConfigError(problems)
+  // Built from the table that the type is derived from, key by key.
+  return Object.freeze(config) as Config
+}
+
+/** Accounts are inside by default only where nothing speaks against it; asked for, they may lack something. */
+function findAccountsProblems(environment: Environment): string[] {
+  if (environment.ACCOUNTS !== 'inside') return []
+  const problems: string[] = []
+  if (environment.BETTER_AUTH_URL || environment.JWKS_URL) {
+    problems.push(
+      'ACCOUNTS: cannot be inside beside an issuer elsewhere; unset BETTER_AUTH_URL and JWKS_URL, or set it to off',
+    )
+  }
+  if (environment.NODE_ENV === 'production' && !environment.PUBLIC_URL) {
     problems.push(
       'PUBLIC_URL: must be set for accounts inside when NODE_ENV is production, to the address that browsers use',
     )
   }
-  if (problems.length > 0) throw new ConfigError(problems)
-  // Built from the table that the type is derived from, key by key.
-  return Object.freeze(config) as Config
+  return problems
 }

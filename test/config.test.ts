@@ -133,11 +133,17 @@ for (const [name, value] of [
   ['BETTER_AUTH_URL', 'https://auth.example'],
   ['JWKS_URL', 'https://auth.example/jwks'],
 ] as const) {
-  test(`accounts are off where ${name} says that others issue tokens, and inside when asked for`, () => {
-    assert.equal(loadConfig({ [name]: value }).accounts, 'off')
-    assert.equal(loadConfig({ [name]: value, ACCOUNTS: 'inside' }).accounts, 'inside')
+  test(`accounts are off where ${name} says that others issue tokens`, () => {
+    const others = { [name]: value, JWT_ISSUER: 'i', JWT_AUDIENCE: 'a' }
+    assert.equal(loadConfig(name === 'JWKS_URL' ? others : { [name]: value }).accounts, 'off')
   })
 }
+
+test('accounts are inside beside a secret when asked for, and never beside an issuer', () => {
+  assert.equal(loadConfig({ BETTER_AUTH_SECRET: strongSecret, ACCOUNTS: 'inside' }).accounts, 'inside')
+  const problems = problemsOf({ BETTER_AUTH_URL: 'https://auth.example', ACCOUNTS: 'inside' })
+  assert.match(problems.join('\n'), /^ACCOUNTS: cannot be inside beside an issuer elsewhere[^\n]*$/)
+})
 
 test('accounts are inside where nothing else can issue tokens, unless switched off', () => {
   assert.equal(loadConfig({}).accounts, 'inside')
