@@ -1,4 +1,5 @@
 import type { FastifyBaseLogger } from 'fastify'
+import type { Accounts } from './accounts/accounts.ts'
 import { createGuard } from './auth/guard.ts'
 import type { Verifier } from './auth/verifier.ts'
 import type { Database } from './db/database.ts'
@@ -11,6 +12,8 @@ import { registerTaskRoutes } from './tasks/routes/index.ts'
 export type AppDependencies = {
   readonly database: Database
   readonly verifier: Verifier
+  /** Undefined when others issue the accounts. */
+  readonly accounts?: Accounts | undefined
   readonly logger: FastifyBaseLogger
   /** Whether the service is about to stop: /ready says so, and answers end their connections. */
   readonly isStopping?: () => boolean
@@ -20,6 +23,7 @@ export type AppDependencies = {
 export async function createApp({
   database,
   verifier,
+  accounts,
   logger,
   isStopping = () => false,
 }: AppDependencies): Promise<App> {
@@ -27,8 +31,12 @@ export async function createApp({
   app.decorateRequest('userId', '')
   await registerOpenApi(app)
   registerHealth(app, {
-    missing: async () => (isStopping() ? ['the service is stopping'] : database.missing()),
+    missing: async () =>
+      isStopping()
+        ? ['the service is stopping']
+        : [...(await database.missing()), ...(accounts?.missing() ?? [])],
   })
+  await accounts?.register(app)
   registerTaskRoutes(app, { database })
   await app.ready()
   return app

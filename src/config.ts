@@ -10,7 +10,7 @@ type Setting<T> = {
   readonly name: string
   readonly default: string | undefined
   readonly description: string
-  readonly parse: (text: string | undefined) => T
+  readonly parse: (text: string | undefined, environment: Environment) => T
 }
 
 class Problem extends Error {
@@ -25,7 +25,7 @@ class Problem extends Error {
 function setting<T>(
   name: string,
   fallback: string | undefined,
-  parse: (text: string | undefined) => T,
+  parse: Setting<T>['parse'],
   description: string,
 ): Setting<T> {
   return { name, default: fallback, description, parse }
@@ -89,6 +89,24 @@ function keysUrl(text: string | undefined): string | undefined {
 
 const optional = (text: string | undefined) => text
 
+/** An origin (RFC 6454 §4): scheme, host and port. */
+function origin(text: string | undefined): string | undefined {
+  if (text === undefined) return undefined
+  const url = /^https?:\/\/[^/]/i.test(text) && URL.canParse(text) ? new URL(text) : undefined
+  if (url === undefined || url.href !== `${url.origin}/`) {
+    throw new Problem('must be an address without a path, such as https://tasks.example.com')
+  }
+  return url.origin
+}
+
+/** Whoever has one of these has accounts elsewhere. */
+const tokenSources = ['BETTER_AUTH_SECRET', 'BETTER_AUTH_SECRETS', 'BETTER_AUTH_URL', 'JWKS_URL']
+
+function accounts(text: string | undefined, environment: Environment): 'inside' | 'off' {
+  if (text !== undefined) return oneOf('inside', 'off')(text)
+  return tokenSources.some((name) => environment[name]) ? 'off' : 'inside'
+}
+
 /** Every setting of the service. docs/configuration.md is made from this table. */
 export const settings = {
   port: setting(
@@ -146,6 +164,18 @@ export const settings = {
     optional,
     "The exact `aud` of the issuer's tokens, if not the origin of BETTER_AUTH_URL.",
   ),
+  accounts: setting(
+    'ACCOUNTS',
+    undefined,
+    accounts,
+    '`inside`: the service issues accounts itself, under /api/auth. `off`: others do. Unset: inside where neither a secret nor an issuer of tokens is configured, else off.',
+  ),
+  publicUrl: setting(
+    'PUBLIC_URL',
+    undefined,
+    origin,
+    'Origin at which browsers reach accounts inside, such as https://tasks.example.com; issuer and audience of their tokens. Required for accounts inside when NODE_ENV is production; unset elsewhere: the loopback addresses of PORT.',
+  ),
   clockToleranceS: setting(
     'JWT_CLOCK_TOLERANCE_S',
     '5',
@@ -156,7 +186,7 @@ export const settings = {
     'DATABASE_POOL_MAX',
     '10',
     integer(1, 1000),
-    'Connections to the database that one instance opens at most.',
+    'Connections to the database that one instance opens at most; accounts inside open up to 4 more.',
   ),
   shutdownTimeoutMs: setting(
     'SHUTDOWN_TIMEOUT_MS',
@@ -214,7 +244,7 @@ export function loadConfig(environment: Environment): Config {
   const values: Record<string, unknown> = {}
   for (const [key, { name, default: fallback, parse }] of Object.entries(settings)) {
     try {
-      values[key] = parse(environment[name] || fallback)
+      values[key] = parse(environment[name] || fallback, environment)
     } catch (error) {
       if (!(error instanceof Problem)) throw error
       problems.push(...error.messages.map((message) => `${name}: ${message}`))
@@ -223,6 +253,7 @@ export function loadConfig(environment: Environment): Config {
   // Built from the table that the type is derived from, key by key; what could not be read is undefined.
   const config = values as Settings
   problems.push(...findMissing(environment), ...findUnsafeKeys(config, environment))
+  problems.push(...findAccountsProblems(environment))
   if (problems.length > 0) throw new ConfigError(problems)
   return Object.freeze({ ...config, issuer: readIssuer(config) })
 }
@@ -259,4 +290,21 @@ function readIssuer({ betterAuthUrl, jwksUrl, jwtIssuer, jwtAudience }: Settings
   const [issuer, audience] = [jwtIssuer ?? address?.origin, jwtAudience ?? address?.origin]
   if (keys === undefined || issuer === undefined || audience === undefined) return undefined
   return { jwksUrl: keys, issuer, audience }
+}
+
+/** Accounts are inside by default only where nothing speaks against it; asked for, they may lack something. */
+function findAccountsProblems(environment: Environment): string[] {
+  if (environment.ACCOUNTS !== 'inside') return []
+  const problems: string[] = []
+  if (environment.BETTER_AUTH_URL || environment.JWKS_URL) {
+    problems.push(
+      'ACCOUNTS: cannot be inside beside an issuer elsewhere; unset BETTER_AUTH_URL and JWKS_URL, or set it to off',
+    )
+  }
+  if (environment.NODE_ENV === 'production' && !environment.PUBLIC_URL) {
+    problems.push(
+      'PUBLIC_URL: must be set for accounts inside when NODE_ENV is production, to the address that browsers use',
+    )
+  }
+  return problems
 }

@@ -2,8 +2,9 @@ import { setTimeout as delay } from 'node:timers/promises'
 import type { Logger } from 'pino'
 import { createApp } from './app.ts'
 import { configuredSecrets } from './auth/configured-secrets.ts'
-import { openVerifier } from './auth/configured-verifier.ts'
+import { fetchedIssuer, openVerifier } from './auth/configured-verifier.ts'
 import type { KeySetEvent } from './auth/key-set.ts'
+import { openConfiguredAccounts } from './cli/accounts.ts'
 import { readConfig, runCommand } from './cli/command.ts'
 import type { Config } from './config.ts'
 import { connectDatabase } from './db/connect.ts'
@@ -39,10 +40,6 @@ async function main(): Promise<void> {
 /** Brings everything up; what must be taken down again is put on `cleanup`, in order. */
 async function start(config: Config, logger: Logger, cleanup: AsyncDisposableStack, stopping: AbortSignal) {
   const secrets = configuredSecrets(config)
-  const auth = openVerifier({ ...config, secrets }, (event) => logKeyEvent(event, logger))
-  cleanup.defer(() => auth.stop())
-  // At once, so that open requests do not wait for an issuer that stalls.
-  stopping.addEventListener('abort', () => auth.stop())
   const connected = await connectDatabase({
     ...config,
     poolMax: config.databasePoolMax,
@@ -52,23 +49,33 @@ async function start(config: Config, logger: Logger, cleanup: AsyncDisposableSta
   })
   cleanup.defer(() => connected.close())
   const { database } = connected
+  const accounts = await openConfiguredAccounts(config, connected, secrets, logger)
+  if (accounts !== undefined) cleanup.defer(() => accounts.close())
+  const issuer = accounts ?? (config.issuer && fetchedIssuer(config.issuer))
+  const auth = openVerifier({ ...config, secrets, issuer }, (event) => logKeyEvent(event, logger))
+  cleanup.defer(() => auth.stop())
+  // At once, so that open requests do not wait for an issuer that stalls.
+  stopping.addEventListener('abort', () => auth.stop())
   const isStopping = () => stopping.aborted
-  const app = await createApp({ database, verifier: auth.verifier, logger, isStopping })
+  const app = await createApp({ database, accounts, verifier: auth.verifier, logger, isStopping })
   cleanup.defer(() => closeApp(app, config, logger))
 
-  const away = await prepare(database, logger)
+  const prepared = accounts === undefined ? [database] : [database, accounts]
+  const away = await prepare(prepared, logger)
   if (stopping.aborted) return
+  // So that the first token does not wait; nothing waits for it here.
+  void auth.warmUp()
   const address = await listen(app, config)
   if (away !== undefined) {
     logger.warn({ err: away }, 'the database is away; trying on')
-    keepPreparing(database, logger, cleanup, stopping)
+    keepPreparing(prepared, logger, cleanup, stopping)
   }
   const readyInMs = Math.round(process.uptime() * 1000)
   logger.info({ address, ready_in_ms: readyInMs, node: process.version }, 'started')
   if (config.nodeEnv === 'production' || away !== undefined) return
   const where = connected.embedded ? `embedded PostgreSQL 18 in ${config.dataDir}` : 'the one of DATABASE_URL'
-  const tokenCommand = secrets.length > 0
-  process.stdout.write(startupMessage({ address, readyInMs, database: where, tokenCommand }))
+  const firstRequest = accounts !== undefined ? 'account' : secrets.length > 0 ? 'token' : 'issuer'
+  process.stdout.write(startupMessage({ address, readyInMs, database: where, firstRequest }))
 }
 
 /** What goes on as before, good or bad, is not worth a line every few minutes. */
@@ -80,14 +87,19 @@ function logKeyEvent(event: KeySetEvent, logger: Logger): void {
   }
 }
 
+/** What must be brought up to date in the database before it is used; tells what it did. */
+type Prepared = Pick<Database, 'prepare'>
+
 /**
  * Migrates and checks the wall.
  *
  * @returns undefined when done, or the error that says that the database is away
  */
-async function prepare(database: Database, logger: Logger): Promise<AppError | undefined> {
+async function prepare(parts: readonly Prepared[], logger: Logger): Promise<AppError | undefined> {
   try {
-    for (const migration of await database.prepare()) logger.info({ migration }, 'migration applied')
+    for (const part of parts) {
+      for (const migration of await part.prepare()) logger.info({ migration }, 'migration applied')
+    }
     return undefined
   } catch (error) {
     if (error instanceof AppError && error.code === 'DATABASE_UNAVAILABLE') return error
@@ -97,7 +109,7 @@ async function prepare(database: Database, logger: Logger): Promise<AppError | u
 
 /** Tries until the database is back; until then every request that needs it is answered 503. */
 function keepPreparing(
-  database: Database,
+  parts: readonly Prepared[],
   logger: Logger,
   cleanup: AsyncDisposableStack,
   stopping: AbortSignal,
@@ -105,7 +117,7 @@ function keepPreparing(
   const attempts = (async () => {
     while (!stopping.aborted) {
       await delay(retryMs)
-      if ((await prepare(database, logger)) === undefined) return logger.info('the database is back')
+      if ((await prepare(parts, logger)) === undefined) return logger.info('the database is back')
     }
   })().catch((err: unknown) => {
     logger.fatal({ err }, 'the database cannot be served from')

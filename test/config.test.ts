@@ -30,6 +30,8 @@ test('an empty environment gives the defaults, frozen', () => {
       jwksUrl: undefined,
       jwtIssuer: undefined,
       jwtAudience: undefined,
+      accounts: 'inside',
+      publicUrl: undefined,
       clockToleranceS: 5,
       databasePoolMax: 10,
       shutdownTimeoutMs: 10_000,
@@ -58,6 +60,8 @@ test('every setting is read from its variable', () => {
     JWKS_URL: 'http://127.0.0.1:3000/keys',
     JWT_ISSUER: 'the-issuer',
     JWT_AUDIENCE: 'the-audience',
+    ACCOUNTS: 'off',
+    PUBLIC_URL: 'https://Tasks.Example:443/',
     JWT_CLOCK_TOLERANCE_S: '0',
     DATABASE_POOL_MAX: '3',
     SHUTDOWN_TIMEOUT_MS: '1',
@@ -75,6 +79,8 @@ test('every setting is read from its variable', () => {
     issuer: 'the-issuer',
     audience: 'the-audience',
   })
+  assert.equal(config.accounts, 'off')
+  assert.equal(config.publicUrl, 'https://tasks.example')
   assert.equal(config.clockToleranceS, 0)
   assert.equal(config.databasePoolMax, 3)
   assert.equal(config.shutdownTimeoutMs, 1)
@@ -90,6 +96,8 @@ test('all problems are reported at once, each with its variable and never with i
     BETTER_AUTH_SECRETS: 'hunter2-is-short',
     BETTER_AUTH_URL: 'ftp://hunter2.example',
     JWKS_URL: 'http://hunter2.example/keys',
+    ACCOUNTS: 'outside',
+    PUBLIC_URL: 'https://hunter2@tasks.example/loud',
     JWT_CLOCK_TOLERANCE_S: '-1',
     DATABASE_POOL_MAX: '0',
     SHUTDOWN_TIMEOUT_MS: '1e3',
@@ -106,6 +114,8 @@ test('all problems are reported at once, each with its variable and never with i
       'BETTER_AUTH_SECRETS',
       'BETTER_AUTH_URL',
       'JWKS_URL',
+      'ACCOUNTS',
+      'PUBLIC_URL',
       'JWT_CLOCK_TOLERANCE_S',
       'DATABASE_POOL_MAX',
       'SHUTDOWN_TIMEOUT_MS',
@@ -240,3 +250,53 @@ test('a query is refused in BETTER_AUTH_URL and accepted in JWKS_URL', () => {
   const issuer = { BETTER_AUTH_URL: 'https://app.example', JWKS_URL: 'https://app.example/jwks?a=1' }
   assert.deepEqual(problemsOf(issuer), [])
 })
+
+for (const [name, value] of [
+  ['BETTER_AUTH_SECRET', strongSecret],
+  ['BETTER_AUTH_SECRETS', `2:${strongSecret}`],
+  ['BETTER_AUTH_URL', 'https://auth.example'],
+  ['JWKS_URL', 'https://auth.example/jwks'],
+] as const) {
+  test(`accounts are off where ${name} says that others issue tokens`, () => {
+    const others = { [name]: value, JWT_ISSUER: 'i', JWT_AUDIENCE: 'a' }
+    assert.equal(loadConfig(name === 'JWKS_URL' ? others : { [name]: value }).accounts, 'off')
+  })
+}
+
+test('accounts are inside beside a secret when asked for, and never beside an issuer', () => {
+  assert.equal(loadConfig({ BETTER_AUTH_SECRET: strongSecret, ACCOUNTS: 'inside' }).accounts, 'inside')
+  const problems = problemsOf({ BETTER_AUTH_URL: 'https://auth.example', ACCOUNTS: 'inside' })
+  assert.match(problems.join('\n'), /^ACCOUNTS: cannot be inside beside an issuer elsewhere[^\n]*$/)
+})
+
+test('accounts are inside where nothing else can issue tokens, unless switched off', () => {
+  assert.equal(loadConfig({}).accounts, 'inside')
+  assert.equal(loadConfig({ BETTER_AUTH_SECRET: '' }).accounts, 'inside')
+  assert.equal(loadConfig({ ACCOUNTS: 'off' }).accounts, 'off')
+})
+
+test('accounts inside in production need the address that browsers use, and a secret', () => {
+  const production = { NODE_ENV: 'production', ACCOUNTS: 'inside' }
+  const [secret = '', address = ''] = problemsOf(production)
+  assert.match(secret, /^BETTER_AUTH_SECRET: must be set/)
+  assert.match(address, /^PUBLIC_URL: must be set/)
+  const complete = { ...production, BETTER_AUTH_SECRET: strongSecret, PUBLIC_URL: 'https://tasks.example' }
+  assert.deepEqual(problemsOf(complete), [])
+})
+
+for (const text of [
+  'tasks.example',
+  'ftp://tasks.example',
+  'https://',
+  'https://a.example/b',
+  'https://a.example?b',
+  'https://u:p@a.example',
+  'https://a.example#b',
+]) {
+  test(`PUBLIC_URL ${JSON.stringify(text)} is refused with an example`, () => {
+    assert.match(
+      problemsOf({ PUBLIC_URL: text })[0] ?? '',
+      /^PUBLIC_URL: must be an address without a path, such as/,
+    )
+  })
+}

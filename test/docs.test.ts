@@ -44,7 +44,7 @@ test('the README asks for the same first request as the start-up message', () =>
     address: 'http://127.0.0.1:8000',
     readyInMs: 1,
     database: 'x',
-    tokenCommand: true,
+    firstRequest: 'account',
   })
   const printed = /^ {2}curl[\s\S]*?(?=\n\n)/m.exec(message)?.[0].replaceAll(/^ {2}/gm, '')
   const blocks = readPage('README.md').blocks.map(({ text }) => text.trimEnd())

@@ -43,6 +43,7 @@ test('the first start makes database and secret, the message says what to do, an
   const first = await startService({ DATA_DIR: dataDir })
   assert.match(first.stdout(), new RegExp(`Address +${first.url}\n`))
   assert.match(first.stdout(), new RegExp(`Docs +${first.url}/docs\n`))
+  assert.match(first.stdout(), new RegExp(`curl -sS ${first.url}/api/auth/sign-up/email .*-d "\\$demo"`))
   assert.match(first.stdout(), new RegExp(`curl -sS ${first.url}/api/me/tasks `))
   assert.equal(statSync(join(dataDir, 'secret')).mode & 0o777, 0o600)
   const secret = readFileSync(join(dataDir, 'secret'), 'utf8')

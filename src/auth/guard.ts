@@ -9,6 +9,10 @@ declare module 'fastify' {
     /** The user of the verified token; empty outside /api. */
     userId: string
   }
+  interface FastifyContextConfig {
+    /** The route is for callers without a token. */
+    readonly public?: boolean
+  }
 }
 
 const realm = 'Bearer realm="backend-core"'
@@ -16,13 +20,14 @@ const invalidToken = { 'www-authenticate': `${realm}, error="invalid_token"` }
 
 /**
  * The first wall: everything under /api needs a valid token, and a path's user must be the token's. It holds for
- * routes and for paths that match none, before the database is touched.
+ * paths that match no route, and for every route that does not say of itself that it is public, before the database
+ * is touched.
  *
  * @returns a guard that throws AppError TOKEN_MISSING, TOKEN_EXPIRED, TOKEN_INVALID, KEYS_UNAVAILABLE or FORBIDDEN
  */
 export function createGuard(verifier: Verifier) {
   return async (request: FastifyRequest, reply: FastifyReply): Promise<void> => {
-    if (!isUnderApi(request)) return
+    if (!isUnderApi(request) || request.routeOptions.config.public === true) return
     reply.header('cache-control', 'private, no-cache')
     request.userId = await authenticate(request, verifier)
     const pathUser = readPathUser(request)

@@ -1,10 +1,10 @@
 import type { Config } from '../config.ts'
-import { connectDatabase } from '../db/connect.ts'
-import type { Database } from '../db/database.ts'
+import { type ConnectedDatabase, connectDatabase } from '../db/connect.ts'
 import { AppError, OperatorError } from '../errors.ts'
 
 export type OpenedDatabase = AsyncDisposable & {
-  readonly database: Database
+  readonly database: ConnectedDatabase['database']
+  readonly connection: ConnectedDatabase['connection']
   /** Migrations applied now. */
   readonly applied: readonly string[]
 }
@@ -18,8 +18,9 @@ export type OpenedDatabase = AsyncDisposable & {
 export async function openConfiguredDatabase(config: Config): Promise<OpenedDatabase> {
   const connected = await connectDatabase({ ...config, poolMax: config.databasePoolMax, mode: 'join' })
   try {
-    const applied = await connected.database.prepare()
-    return { database: connected.database, applied, [Symbol.asyncDispose]: () => connected.close() }
+    const { database, connection } = connected
+    const applied = await database.prepare()
+    return { database, connection, applied, [Symbol.asyncDispose]: () => connected.close() }
   } catch (error) {
     await connected.close()
     if (!(error instanceof AppError)) throw error

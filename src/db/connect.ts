@@ -15,6 +15,8 @@ export type ConnectOptions = {
 
 export type ConnectedDatabase = {
   readonly database: Database
+  /** For a pool of accounts beside it. */
+  readonly connection: ClientConfig
   readonly embedded: boolean
   /** Closes the connections and stops what was started. */
   close(): Promise<void>
@@ -44,6 +46,7 @@ function connected(
   const database = openDatabase({ connection, poolMax, ...(onConnectionError && { onConnectionError }) })
   return {
     database,
+    connection,
     embedded: stop !== undefined,
     async close() {
       await database.close()

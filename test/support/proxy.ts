@@ -36,7 +36,8 @@ export async function openProxy({ host = '127.0.0.1', port = 5432 }: pg.ClientCo
   const address = server.address()
   if (typeof address !== 'object' || address === null) throw new Error('The proxy has no port')
   const cut = () => {
-    for (const socket of sockets) socket.resetAndDestroy()
+    // A Unix socket has no reset.
+    for (const socket of sockets) socket.remoteAddress ? socket.resetAndDestroy() : socket.destroy()
   }
   return {
     port: address.port,

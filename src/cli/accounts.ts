@@ -1,0 +1,28 @@
+import type { Accounts, AccountsLogger } from '../accounts/accounts.ts'
+import type { Config } from '../config.ts'
+import type { ConnectedDatabase } from '../db/connect.ts'
+import { deleteAllTasks } from '../tasks/commands.ts'
+
+/**
+ * The accounts inside, or undefined when the configuration has none: nothing of them is loaded then.
+ *
+ * @param secrets the configured or generated ones; the first one signs
+ */
+export async function openConfiguredAccounts(
+  { accounts, publicUrl }: Config,
+  { connection, database }: Pick<ConnectedDatabase, 'connection' | 'database'>,
+  secrets: readonly string[],
+  logger: AccountsLogger,
+): Promise<Accounts | undefined> {
+  if (accounts === 'off') return undefined
+  const { openAccounts } = await import('../accounts/accounts.ts')
+  return openAccounts({
+    connection,
+    secrets,
+    publicUrl,
+    async onUserDeleted(userId) {
+      await deleteAllTasks(database.scopeFor(userId))
+    },
+    logger,
+  })
+}

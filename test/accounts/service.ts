@@ -1,0 +1,161 @@
+import { randomBytes } from 'node:crypto'
+import { Writable } from 'node:stream'
+import { after } from 'node:test'
+import { createLocalJWKSet, errors, type JSONWebKeySet, jwtVerify } from 'jose'
+import { type Accounts, type AccountsOptions, openAccounts } from '../../src/accounts/accounts.ts'
+import { createApp } from '../../src/app.ts'
+import type { Verifier } from '../../src/auth/verifier.ts'
+import { type Database, openDatabase } from '../../src/db/database.ts'
+import type { App } from '../../src/http/server.ts'
+import { createLogger } from '../../src/ops/logging.ts'
+import { deleteAllTasks } from '../../src/tasks/commands.ts'
+import { type LogLine, testSecret } from '../support/app.ts'
+import { createTestDatabase, type TestDatabase } from '../support/database.ts'
+
+export type AccountsService = {
+  readonly url: string
+  readonly app: App
+  readonly accounts: Accounts
+  readonly database: Database
+  readonly testDatabase: TestDatabase
+  readonly logs: LogLine[]
+  stop(): Promise<void>
+}
+
+type Options = Partial<AccountsOptions> & { readonly testDatabase?: TestDatabase; readonly prepare?: boolean }
+
+/**
+ * The service of a test with accounts inside: on a port that the system gave, over a database of its own. The limit on
+ * passwords is lifted unless the test sets one: all tests come from one address.
+ */
+export async function startAccounts(options: Options = {}): Promise<AccountsService> {
+  const { prepare = true, ...accountsOptions } = options
+  const testDatabase = options.testDatabase ?? (await createTestDatabase())
+  const { connection } = testDatabase
+  const logs: LogLine[] = []
+  const logger = createLogger('debug', memory(logs))
+  const database = openDatabase({ connection, poolMax: 4 })
+  await database.prepare()
+  const accounts = openAccounts({
+    connection,
+    secrets: [testSecret],
+    publicUrl: undefined,
+    onUserDeleted: async (userId) => {
+      await deleteAllTasks(database.scopeFor(userId))
+    },
+    passwordRateLimit: { windowS: 10, max: 1_000 },
+    logger,
+    ...accountsOptions,
+  })
+  if (prepare) await accounts.prepare()
+  const app = await createApp({ database, verifier: verifierOf(accounts), accounts, logger })
+  const url = await app.listen({ host: '127.0.0.1', port: 0 })
+  let stopped = false
+  const stop = async () => {
+    if (stopped) return
+    stopped = true
+    await app.close()
+    await accounts.close()
+    await database.close()
+    if (options.testDatabase === undefined) await testDatabase.drop()
+  }
+  after(stop)
+  return { url, app, accounts, database, testDatabase, logs, stop }
+}
+
+/** Verifies the tokens of accounts with a library, in place of the service's own verifier. */
+function verifierOf(accounts: Accounts): Verifier {
+  return {
+    async verify(token) {
+      try {
+        const keys = createLocalJWKSet((await accounts.loadKeys()) as JSONWebKeySet)
+        const { issuer, audience } = accounts
+        const { payload } = await jwtVerify(token, keys, { issuer, audience, algorithms: ['EdDSA'] })
+        return { ok: true, userId: String(payload.sub), expiresAtS: Number(payload.exp) }
+      } catch (error) {
+        const code = error instanceof errors.JWTExpired ? 'TOKEN_EXPIRED' : 'TOKEN_INVALID'
+        return { ok: false, code, reason: String(error) }
+      }
+    },
+  }
+}
+
+export type Reply = {
+  readonly status: number
+  readonly headers: Headers
+  readonly text: string
+  /** The parsed body; tests read it as what they expect it to be. */
+  // biome-ignore lint/suspicious/noExplicitAny: an assertion on any member of an answer is the point of a test
+  readonly body: any
+}
+
+export type Asked = {
+  readonly headers?: Record<string, string>
+  /** Sent as JSON. */
+  readonly json?: unknown
+  /** Sent as it is, as JSON too unless the headers say otherwise. */
+  readonly raw?: string | Uint8Array<ArrayBuffer>
+}
+
+/** Sends a request as a program does: without an Origin. */
+export async function ask(url: string, method: string, path: string, asked: Asked = {}): Promise<Reply> {
+  const { headers = {}, json, raw = json === undefined ? undefined : JSON.stringify(json) } = asked
+  const response = await fetch(`${url}${path}`, {
+    method,
+    headers: { ...(raw !== undefined && { 'content-type': 'application/json' }), ...headers },
+    ...(raw !== undefined && { body: raw }),
+    redirect: 'manual',
+  })
+  const text = await response.text()
+  const isJson = response.headers.get('content-type')?.startsWith('application/json') ?? false
+  return {
+    status: response.status,
+    headers: response.headers,
+    text,
+    body: isJson && text ? JSON.parse(text) : undefined,
+  }
+}
+
+export type Account = {
+  readonly userId: string
+  readonly email: string
+  readonly password: string
+  /** The session token, as the answer's body has it. */
+  readonly session: string
+  /** For requests in the account's name. */
+  readonly bearer: { readonly authorization: string }
+}
+
+/** Signs somebody up whom nobody else is. */
+export async function signUp({ url }: { url: string }): Promise<Account> {
+  const unique = randomBytes(8).toString('hex')
+  const email = `${unique}@example.com`
+  const password = `correct-${unique}`
+  const json = { name: 'Ada', email, password }
+  const { status, text, body } = await ask(url, 'POST', '/api/auth/sign-up/email', { json })
+  if (status !== 200) throw new Error(`Nobody was signed up: ${text}`)
+  const session = String(body.token)
+  return {
+    userId: String(body.user.id),
+    email,
+    password,
+    session,
+    bearer: { authorization: `Bearer ${session}` },
+  }
+}
+
+/** An access token of the account, as a header. */
+export async function tokenOf({ url }: { url: string }, { bearer }: Account) {
+  const { status, text, body } = await ask(url, 'GET', '/api/auth/token', { headers: bearer })
+  if (status !== 200) throw new Error(`No token was given: ${text}`)
+  return { authorization: `Bearer ${body.token}` }
+}
+
+function memory(lines: LogLine[]): Writable {
+  return new Writable({
+    write(chunk: Buffer, _encoding, done) {
+      for (const line of chunk.toString().split('\n').filter(Boolean)) lines.push(JSON.parse(line))
+      done()
+    },
+  })
+}
