@@ -48,7 +48,7 @@ test('every setting is read from its variable', () => {
     DATABASE_URL: 'postgresql://u:p@db.example:6432/tasks?sslmode=verify-full',
     DATA_DIR: '/var/lib/tasks',
     BETTER_AUTH_SECRET: strongSecret,
-    ACCOUNTS: 'inside',
+    ACCOUNTS: 'off',
     PUBLIC_URL: 'https://Tasks.Example:443/',
     JWT_CLOCK_TOLERANCE_S: '0',
     DATABASE_POOL_MAX: '3',
@@ -61,7 +61,7 @@ test('every setting is read from its variable', () => {
   assert.equal(config.databaseUrl, 'postgresql://u:p@db.example:6432/tasks?sslmode=verify-full')
   assert.equal(config.dataDir, '/var/lib/tasks')
   assert.equal(config.secret, strongSecret)
-  assert.equal(config.accounts, 'inside')
+  assert.equal(config.accounts, 'off')
   assert.equal(config.publicUrl, 'https://tasks.example')
   assert.equal(config.clockToleranceS, 0)
   assert.equal(config.databasePoolMax, 3)
