@@ -9,15 +9,18 @@ export function startupMessage(facts: {
   readonly firstRequest: FirstRequest
 }): string {
   const { address, readyInMs, database, firstRequest } = facts
-  return `
-backend-core is ready in ${(readyInMs / 1000).toFixed(1)} s
-
-  Address    ${address}
-  Docs       ${address}/docs
-  Database   ${database}
-
-${firstRequest === 'account' ? firstAccount(address) : firstTask(address, firstRequest)}
-`
+  const first = firstRequest === 'account' ? firstAccount(address) : firstTask(address, firstRequest)
+  return [
+    '',
+    `backend-core is ready in ${(readyInMs / 1000).toFixed(1)} s`,
+    '',
+    `  Address    ${address}`,
+    `  Docs       ${address}/docs`,
+    `  Database   ${database}`,
+    '',
+    first,
+    '',
+  ].join('\n')
 }
 
 /** Can be pasted again: the account is there then, and signing in gives a new token. */

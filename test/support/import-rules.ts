@@ -14,15 +14,17 @@ export type Rule = {
 const mayImport: Readonly<Record<string, readonly string[]>> = {
   errors: [],
   lib: [],
-  config: ['auth', 'errors'],
+  setting: ['auth'],
+  config: ['auth', 'errors', 'setting'],
   db: ['errors', 'lib'],
   http: ['errors', 'lib'],
   auth: ['errors', 'lib'],
   ops: ['errors', 'http', 'lib'],
+  accounts: ['db', 'errors', 'http', 'lib'],
   tasks: ['db', 'errors', 'http', 'lib'],
-  app: ['auth', 'db', 'http', 'ops', 'tasks'],
+  app: ['accounts', 'auth', 'db', 'http', 'ops', 'tasks'],
   'describe-api': ['app', 'auth', 'db', 'ops'],
-  cli: ['auth', 'config', 'db', 'describe-api', 'errors', 'tasks'],
+  cli: ['accounts', 'auth', 'config', 'db', 'describe-api', 'errors', 'tasks'],
   main: ['app', 'auth', 'cli', 'config', 'db', 'errors', 'http', 'ops'],
 }
 
@@ -44,12 +46,17 @@ const readsWithoutCommand = new Set(['src/tasks/routes/list-tasks.ts → listTas
 
 /** Each package, with the files that import it and those that may import its types. */
 const packageOwners: Readonly<Record<string, readonly [owner: RegExp, types?: RegExp]>> = {
-  pg: [/^src\/db\//],
+  pg: [/^src\/(db|accounts)\//],
+  'better-auth': [/^src\/accounts\//],
+  kysely: [/^src\/accounts\/database\.ts$/],
   ajv: [/^src\/http\/validation\.ts$/],
   'find-my-way': [/^src\/http\/methods\.ts$/],
   '@fastify/swagger': [/^src\/http\/openapi\.ts$/],
   '@fastify/swagger-ui': [/^src\/http\/openapi\.ts$/],
-  fastify: [/^src\/http\/server\.ts$/, /^src\/(http\/|auth\/guard\.ts|ops\/logging\.ts|app\.ts)/],
+  fastify: [
+    /^src\/http\/server\.ts$/,
+    /^src\/(http\/|auth\/guard\.ts|accounts\/routes\.ts|ops\/logging\.ts|app\.ts)/,
+  ],
   pino: [/^src\/ops\/logging\.ts$/, /^src\/main\.ts$/],
   typebox: [/^src\/(http\/responses|tasks\/schema|tasks\/routes\/[\w-]+|ops\/health)\.ts$/, /^src\/http\//],
 }
