@@ -243,6 +243,27 @@ test('while none are known it is 503 at once, with one try a second; the first t
   assert.deepEqual([last.keys, last.failuresBefore], [1, 2])
 })
 
+test('no token waits longer than 2 s for an issuer that stalls, and one with a known key not at all', async () => {
+  const { issuer, verifyNew, pass } = await setUp(keyOne)
+  const timed = async (signer: Signer) => {
+    const startedAt = performance.now()
+    return { verdict: await verifyNew(signer), ms: performance.now() - startedAt }
+  }
+  issuer.answer = () => {}
+  const first = await timed(keyOne)
+  assert.equal(first.verdict, unavailable)
+  assert.ok(first.ms > 1900 && first.ms < 3000, `${first.ms} ms`)
+  issuer.requests.at(-1)?.destroy()
+  await settle()
+  issuer.answer = issuer.publish
+  pass(second)
+  assert.equal(await verifyNew(keyOne), accepted)
+  issuer.answer = () => {}
+  const [bogus, bad, good] = await Promise.all([timed(keyTwo), timed(otherKeyOne), timed(keyOne)])
+  assert.deepEqual([bogus.verdict, bad.verdict, good.verdict], [unknown, mismatch, accepted])
+  assert.ok(bogus.ms < 3000 && bad.ms < 3000 && good.ms < 500, `${bogus.ms} ms, ${bad.ms} ms, ${good.ms} ms`)
+})
+
 test('the 503 says when to try again, and is never 401, whatever the token is worth', async () => {
   const verifier = verifierOf([], { load: () => Promise.reject(new Error('away')) })
   for (const token of [keyOne.sign(lasting), otherKeyOne.sign({}), `${keyOne.sign(lasting)}AAAA`]) {
