@@ -150,6 +150,20 @@ test('a new key under a known name is noticed, and what the old one signed is re
   )
 })
 
+test('a token whose key is taken back while its signature is checked does not stay in the cache', async () => {
+  const { promise: later, resolve } = Promise.withResolvers<unknown>()
+  const answers = [Promise.resolve({ keys: [keyOne.jwk, keyTwo.jwk] }), later]
+  const verifier = verifierOf([], { load: () => answers.shift() ?? Promise.reject(new Error('away')) })
+  assert.equal(await judge(verifier, keyTwo.sign(lasting)), accepted)
+  const loading = judge(verifier, makeSigner('EdDSA', 'three').sign(lasting))
+  await settle()
+  const token = keyOne.sign(lasting)
+  const checking = judge(verifier, token)
+  resolve({ keys: [keyTwo.jwk] })
+  assert.deepEqual(await Promise.all([loading, checking]), [unknown, accepted])
+  assert.equal(await judge(verifier, token), unknown)
+})
+
 test('a new key of another algorithm under a known name is noticed', async () => {
   const { issuer, verifyNew } = await setUp(keyOne)
   assert.equal(await verifyNew(keyOne), accepted)
