@@ -5,6 +5,8 @@ import { KnownKeys } from './known-keys.ts'
 const timing = {
   /** One load takes no longer than this. */
   loadTimeout: 5_000,
+  /** A token waits for a load no longer than this; the load goes on. */
+  patience: 2_000,
   /** Keys older than this are loaded again in the background, when they are used; give or take a tenth. */
   refreshAfter: 5 * 60_000,
   /** Keys older than this, after a pause in their use, are not used before they have been loaded again. */
@@ -102,15 +104,14 @@ export class KeySet {
    * @returns the key; or none, with whether no keys at all are known and none can be had
    */
   async find(alg: string, kid: string | undefined, rejected?: VerificationKey): Promise<KeyLookup> {
-    const begunBefore = this.#begun
     const lookUp = () => {
-      const key = this.#known.find(alg, kid)
+      const key = this.#isUnavailable() ? undefined : this.#known.find(alg, kid)
       return key === rejected ? undefined : key
     }
-    await this.#keepFresh()
-    if (!this.#isUnavailable() && lookUp() === undefined) {
-      await this.#demand(begunBefore, () => lookUp() !== undefined)
-    }
+    const isFresh = this.#since(this.#loadedAtMs) < this.#refreshAfterMs
+    const known = isFresh ? lookUp() : undefined
+    if (known !== undefined) return { found: known }
+    await withPatience(this.#bringUpToDate(() => lookUp() !== undefined))
     if (this.#isUnavailable()) return { found: undefined, retryAfterS: timing.retryAfterNone / 1000 }
     return { found: lookUp() }
   }
@@ -125,16 +126,22 @@ export class KeySet {
     return this.#known.size === 0 || this.#since(this.#loadedAtMs) >= timing.maxAge
   }
 
+  /** @param isKnownNow whether the key that is looked for is there */
+  async #bringUpToDate(isKnownNow: () => boolean): Promise<void> {
+    const begunBefore = this.#begun
+    await this.#keepFresh()
+    if (!this.#isUnavailable() && !isKnownNow()) await this.#demand(begunBefore, isKnownNow)
+  }
+
   /** Waits for a load only where the keys should not be used without one. */
   async #keepFresh(): Promise<void> {
+    const age = this.#since(this.#loadedAtMs)
+    const pause = this.#since(this.#endedAtMs)
     if (this.#isUnavailable()) {
-      if (this.#loading !== undefined || this.#since(this.#endedAtMs) >= timing.retryAfterNone)
-        await this.#load()
+      if (this.#loading !== undefined || pause >= timing.retryAfterNone) await this.#load()
       return
     }
-    const age = this.#since(this.#loadedAtMs)
-    if (age < this.#refreshAfterMs) return
-    if (this.#failures > 0 && this.#since(this.#endedAtMs) < timing.retryAfterKnown) return
+    if (age < this.#refreshAfterMs || (this.#failures > 0 && pause < timing.retryAfterKnown)) return
     const loaded = this.#load()
     // An issuer that was away the last time is not waited for.
     if (age >= timing.waitAfter && this.#failures === 0) await loaded
@@ -216,4 +223,11 @@ export class KeySet {
     const elapsedMs = this.#nowMs() - timeMs
     return elapsedMs < 0 ? Number.POSITIVE_INFINITY : elapsedMs
   }
+}
+
+async function withPatience(work: Promise<void>): Promise<void> {
+  const { promise: tired, resolve } = Promise.withResolvers<void>()
+  const timer = setTimeout(resolve, timing.patience)
+  await Promise.race([work, tired])
+  clearTimeout(timer)
 }

@@ -101,6 +101,12 @@ test('signatures that do not fit a known key cost one fetch in 5 s too, together
   assert.equal(fetches(), 3)
 })
 
+test('an unknown name on the very first request costs no more than the load', async () => {
+  const { verifyNew, fetches } = await setUp(keyOne)
+  assert.equal(await verifyNew(keyTwo), unknown)
+  assert.equal(fetches(), 1)
+})
+
 test('unknown names on the very first requests cost the load and one fetch', async () => {
   const { verifyNew, fetches } = await setUp(keyOne)
   const bogus = Array.from({ length: 100 }, (_, index) => makeSigner('EdDSA', `bogus-${index}`, keyTwo))
@@ -148,6 +154,23 @@ test('a new key under a known name is noticed, and what the old one signed is re
       [1, 1],
     ],
   )
+})
+
+test('a token whose key is taken back while its signature is checked does not stay in the cache', async () => {
+  const { promise: later, resolve } = Promise.withResolvers<unknown>()
+  const answers = [Promise.resolve({ keys: [keyOne.jwk, keyTwo.jwk] }), later]
+  const verifier = verifierOf([], { load: () => answers.shift() ?? Promise.reject(new Error('away')) })
+  assert.equal(await judge(verifier, keyTwo.sign(lasting)), accepted)
+  const loading = judge(verifier, makeSigner('EdDSA', 'three').sign(lasting))
+  await settle()
+  const token = keyOne.sign(lasting)
+  const checking = judge(verifier, token)
+  resolve({ keys: [keyTwo.jwk] })
+  // The keys change in microtasks, the check ends in a later turn of the event loop, and another token comes between.
+  for (let turn = 0; turn < 100; turn++) await Promise.resolve()
+  assert.match(await judge(verifier, 'no token'), /three parts/)
+  assert.deepEqual(await Promise.all([loading, checking]), [unknown, accepted])
+  assert.equal(await judge(verifier, token), unknown)
 })
 
 test('a new key of another algorithm under a known name is noticed', async () => {
@@ -241,6 +264,27 @@ test('while none are known it is 503 at once, with one try a second; the first t
   const last = events.at(-1)
   assert.ok(last?.type === 'fetched')
   assert.deepEqual([last.keys, last.failuresBefore], [1, 2])
+})
+
+test('no token waits longer than 2 s for an issuer that stalls, and one with a known key not at all', async () => {
+  const { issuer, verifyNew, pass } = await setUp(keyOne)
+  const timed = async (signer: Signer) => {
+    const startedAt = performance.now()
+    return { verdict: await verifyNew(signer), ms: performance.now() - startedAt }
+  }
+  issuer.answer = () => {}
+  const first = await timed(keyOne)
+  assert.equal(first.verdict, unavailable)
+  assert.ok(first.ms > 1900 && first.ms < 3000, `${first.ms} ms`)
+  issuer.requests.at(-1)?.destroy()
+  await settle()
+  issuer.answer = issuer.publish
+  pass(second)
+  assert.equal(await verifyNew(keyOne), accepted)
+  issuer.answer = () => {}
+  const [bogus, bad, good] = await Promise.all([timed(keyTwo), timed(otherKeyOne), timed(keyOne)])
+  assert.deepEqual([bogus.verdict, bad.verdict, good.verdict], [unknown, mismatch, accepted])
+  assert.ok(bogus.ms < 3000 && bad.ms < 3000 && good.ms < 500, `${bogus.ms} ms, ${bad.ms} ms, ${good.ms} ms`)
 })
 
 test('the 503 says when to try again, and is never 401, whatever the token is worth', async () => {
