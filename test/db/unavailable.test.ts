@@ -91,18 +91,18 @@ async function serve(
   t: TestContext,
   { prepare = true, ...options }: { prepare?: boolean; deadlineMs?: number; poolMax?: number } = {},
 ): Promise<Service> {
+  const cleanup = new AsyncDisposableStack()
+  t.after(() => cleanup.disposeAsync())
   const network = new Network()
   const database = openDatabase({ connection: await network.connect(), poolMax: 4, ...options })
+  cleanup.defer(() => database.close())
+  cleanup.defer(() => network.disconnect())
   if (prepare) await database.prepare()
   const verifier = createVerifier({ secrets: [testSecret], clockToleranceS: 5 })
   const app = await createApp({ database, verifier, logger: createLogger('silent') })
+  cleanup.defer(() => app.close())
+  cleanup.defer(() => app.server.closeAllConnections())
   const url = await app.listen({ host: '127.0.0.1', port: 0 })
-  t.after(async () => {
-    network.disconnect()
-    app.server.closeAllConnections()
-    await app.close()
-    await database.close()
-  })
   const user = newUser()
   const authorization = `Bearer ${signToken({ secret: testSecret, userId: user })}`
   return {
