@@ -101,6 +101,12 @@ test('signatures that do not fit a known key cost one fetch in 5 s too, together
   assert.equal(fetches(), 3)
 })
 
+test('an unknown name on the very first request costs no more than the load', async () => {
+  const { verifyNew, fetches } = await setUp(keyOne)
+  assert.equal(await verifyNew(keyTwo), unknown)
+  assert.equal(fetches(), 1)
+})
+
 test('unknown names on the very first requests cost the load and one fetch', async () => {
   const { verifyNew, fetches } = await setUp(keyOne)
   const bogus = Array.from({ length: 100 }, (_, index) => makeSigner('EdDSA', `bogus-${index}`, keyTwo))
