@@ -5,7 +5,7 @@ import type { Database } from './db/database.ts'
 import { registerOpenApi } from './http/openapi.ts'
 import { type App, createServer } from './http/server.ts'
 import { registerHealth } from './ops/health.ts'
-import { logRequests } from './ops/logging.ts'
+import { logRequest } from './ops/logging.ts'
 import { registerTaskRoutes } from './tasks/routes/index.ts'
 
 export type AppDependencies = {
@@ -23,9 +23,8 @@ export async function createApp({
   logger,
   isStopping = () => false,
 }: AppDependencies): Promise<App> {
-  const app = createServer({ logger, guard: createGuard(verifier), isStopping })
+  const app = createServer({ logger, observe: logRequest, guard: createGuard(verifier), isStopping })
   app.decorateRequest('userId', '')
-  logRequests(app)
   await registerOpenApi(app)
   registerHealth(app, {
     missing: async () => (isStopping() ? ['the service is stopping'] : database.missing()),

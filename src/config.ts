@@ -51,7 +51,7 @@ function postgresUrl(text: string | undefined): string | undefined {
   if (text === undefined) return undefined
   if (!/^postgres(ql)?:\/\//.test(text) || !URL.canParse(text)) {
     throw new Problem(
-      'must be an address such as postgres://user:password@host:5432/database?sslmode=require',
+      'must be an address such as postgres://user:password@host:5432/database?sslmode=verify-full',
     )
   }
   return text

@@ -16,6 +16,9 @@ import { startupMessage } from './ops/startup-message.ts'
 /** Between two tries to reach a database that is away at start, in milliseconds. */
 const retryMs = 500
 
+/** Ctrl-C comes twice: from the terminal, and from npm, which passes it on. Later than this it is meant again. */
+const repeatMs = 1_000
+
 async function main(): Promise<void> {
   const config = readConfig()
   const logger = createLogger(config.logLevel)
@@ -62,7 +65,7 @@ async function start(config: Config, logger: Logger, cleanup: AsyncDisposableSta
   }
   const readyInMs = Math.round(process.uptime() * 1000)
   logger.info({ address, ready_in_ms: readyInMs, node: process.version }, 'started')
-  if (config.nodeEnv === 'production') return
+  if (config.nodeEnv === 'production' || away !== undefined) return
   const where = connected.embedded ? `embedded PostgreSQL 18 in ${config.dataDir}` : 'the one of DATABASE_URL'
   const tokenCommand = secrets.length > 0
   process.stdout.write(startupMessage({ address, readyInMs, database: where, tokenCommand }))
@@ -70,10 +73,11 @@ async function start(config: Config, logger: Logger, cleanup: AsyncDisposableSta
 
 /** What goes on as before, good or bad, is not worth a line every few minutes. */
 function logKeyEvent(event: KeySetEvent, logger: Logger): void {
-  const isNews =
-    event.type === 'failed' ? event.failures === 1 : event.added + event.removed + event.failuresBefore > 0
-  const level = event.type === 'failed' ? 'warn' : 'info'
-  logger[isNews ? level : 'debug'](event, 'keys of the issuer')
+  if (event.type === 'failed') {
+    if (event.failures === 1) logger.warn(event, 'keys of the issuer cannot be had')
+  } else if (event.added + event.removed + event.failuresBefore > 0) {
+    logger.info(event, 'keys of the issuer')
+  }
 }
 
 /**
@@ -147,16 +151,19 @@ type Running = {
 }
 
 function stopOnSignals({ logger, cleanup, stopping, started }: Running): void {
+  let firstAt = 0
   const stop = async (signal: NodeJS.Signals) => {
     if (stopping.signal.aborted) {
+      if (performance.now() - firstAt < repeatMs) return
       logger.warn({ signal }, 'second signal: stopping at once')
       process.exit(1)
     }
+    firstAt = performance.now()
     logger.info({ signal }, 'stopping')
     stopping.abort()
     try {
       // What has been started by then is known only once the start has ended, one way or the other.
-      await started.catch((err: unknown) => logger.error({ err }, 'start failed while stopping'))
+      await started.catch((err: unknown) => logger.warn({ err }, 'start failed while stopping'))
       await cleanup.disposeAsync()
       logger.info('stopped')
     } catch (err) {

@@ -80,7 +80,10 @@ test('a second service on the same folder ends with one clear message, and the f
   const first = await startService({ DATA_DIR: dataDir })
   const second = await runScript('src/main.ts', [], { DATA_DIR: dataDir, PORT: '0' })
   assert.equal(second.code, 1)
-  assert.match(second.stderr, new RegExp(`${dataDir} is in use by process ${first.child.pid}\\..*DATA_DIR`))
+  assert.match(
+    second.stderr,
+    new RegExp(`${dataDir}/postgres is in use by process ${first.child.pid}\\..*DATA_DIR`),
+  )
   assert.doesNotMatch(second.stderr, /\n +at /)
   assert.equal(await create(first.url, dataDir, 'still here'), 201)
   assert.equal((await first.end('SIGTERM')).code, 0)

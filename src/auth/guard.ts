@@ -1,5 +1,6 @@
 import type { FastifyReply, FastifyRequest } from 'fastify'
 import { AppError } from '../errors.ts'
+import { originForm } from '../lib/request-target.ts'
 import { readBearerToken } from './bearer.ts'
 import type { Verifier } from './verifier.ts'
 
@@ -49,20 +50,20 @@ async function authenticate(request: FastifyRequest, verifier: Verifier): Promis
  * same route as `/api/…`.
  */
 function isUnderApi(request: FastifyRequest): boolean {
-  const path = request.routeOptions.url ?? decodePath(request.originalUrl)
-  return path === '/api' || path.startsWith('/api/')
+  const [, first = ''] = (request.routeOptions.url ?? originForm(request.originalUrl)).split(/[/?]/, 2)
+  return decodeSegment(first) === 'api'
 }
 
 /** The user in `/api/X/…`; `/api/X` alone has none. */
 function readPathUser(request: FastifyRequest): string | undefined {
   const { params } = request
   if (typeof params === 'object' && params !== null && 'user_id' in params) return String(params.user_id)
-  const [, , user, rest] = request.originalUrl.split('?', 1)[0]?.split('/') ?? []
-  return rest === undefined || user === undefined ? undefined : decodePath(user)
+  const [, , user, rest] = originForm(request.originalUrl).split('?', 1)[0]?.split('/') ?? []
+  return rest === undefined || user === undefined ? undefined : decodeSegment(user)
 }
 
 /** The decoded text, or the text as it is where it cannot be decoded: that equals no user. */
-function decodePath(text: string): string {
+function decodeSegment(text: string): string {
   try {
     return decodeURIComponent(text)
   } catch {

@@ -31,7 +31,8 @@ export async function connectDatabase(options: ConnectOptions): Promise<Connecte
   // Only here, so that a service with a database of its own needs none of it.
   const { startEmbeddedPostgres } = await import('./embedded-postgres.ts')
   const server = await startEmbeddedPostgres({ dataDir, mode, ...(onEvent && { onEvent }) })
-  return connected(server.connection, options, () => server.stop())
+  // A Unix socket has no TLS, whatever PGSSLMODE asks of other connections.
+  return connected({ ...server.connection, ssl: false }, options, () => server.stop())
 }
 
 function connected(

@@ -1,8 +1,8 @@
-import pg from 'pg'
-import { migrate, pendingMigrations } from './migrate.ts'
-import { ScopedQuery, scopeStatement } from './scoped-query.ts'
+import { migrate, pendingMigrations, requireServerVersion } from './migrate.ts'
+import { Pool, type PoolOptions } from './pool.ts'
+import { ScopedQuery } from './scoped-query.ts'
 import { type Shape, type Statement, toValues, type ValuesOf } from './sql.ts'
-import { databaseUnavailable, toAppError } from './sqlstate.ts'
+import { databaseUnavailable } from './sqlstate.ts'
 import { verifyWall } from './wall.ts'
 
 declare const scopeBrand: unique symbol
@@ -46,135 +46,78 @@ export type Database = {
   close(): Promise<void>
 }
 
-export type DatabaseOptions = {
-  readonly connection: pg.ClientConfig
-  readonly poolMax: number
-  /** Longest time that one statement may take, waiting for a connection included, in milliseconds. */
-  readonly deadlineMs?: number
-  /** Told of connections that break outside a statement; the pool replaces them. */
-  readonly onConnectionError?: (error: unknown) => void
+/** Opens a pool on the database. No connection is made before the first statement. */
+export function openDatabase(options: PoolOptions): Database {
+  return new PostgresDatabase(options)
 }
 
-/** A failure is answered within 5 s; this leaves the rest of the request its share. */
-const defaultDeadlineMs = 4_500
+class PostgresDatabase implements Database {
+  readonly #pool: Pool
+  readonly #onConnectionError: PoolOptions['onConnectionError']
+  readonly #underWay = new Set<{ handleError(error: unknown): void }>()
+  #prepared = false
+  #roundTrips = 0
 
-/** Opens a pool on the database. No connection is made before the first statement. */
-export function openDatabase(options: DatabaseOptions): Database {
-  const deadlineMs = options.deadlineMs ?? defaultDeadlineMs
-  const pool = new pg.Pool({
-    ...options.connection,
-    application_name: 'backend-core',
-    max: options.poolMax,
-    idleTimeoutMillis: 30_000,
-    connectionTimeoutMillis: deadlineMs,
-    // Named, so that every later use on this connection is a Bind alone.
-    onConnect: async (client) => {
-      const { name, text, neutralValues } = scopeStatement
-      await client.query({ name, text, values: neutralValues })
-    },
-  })
-  pool.on('error', (error) => options.onConnectionError?.(error))
-  const underWay = new Set<{ handleError(error: unknown): void }>()
-  let prepared = false
-  let roundTrips = 0
+  constructor(options: PoolOptions) {
+    this.#pool = new Pool(options)
+    this.#onConnectionError = options.onConnectionError
+  }
 
-  async function administer<T>(work: (client: pg.ClientBase) => Promise<T>): Promise<T> {
-    let client: pg.PoolClient | undefined
-    let broken = true
+  get roundTrips(): number {
+    return this.#roundTrips
+  }
+
+  scopeFor(userId: string): UserScope {
+    const scope: Omit<UserScope, typeof scopeBrand> = {
+      userId,
+      run: (statement, values) => this.#run(userId, statement, values),
+    }
+    // The one place that makes the brand.
+    return scope as UserScope
+  }
+
+  async prepare(): Promise<string[]> {
+    // A migration may take its time; whether the server answers at all must show at once.
+    await this.#pool.lend('deadline', requireServerVersion)
+    const applied = await this.#pool.lend('none', migrate)
+    await this.#pool.lend('deadline', verifyWall)
+    this.#prepared = true
+    return applied
+  }
+
+  async missing(): Promise<string[]> {
     try {
-      client = await pool.connect()
-      const result = await work(client)
-      broken = false
-      return result
+      const pending = await this.#pool.lend('deadline', pendingMigrations)
+      if (pending.length > 0) return pending.map((name) => `migration ${name} is not applied`)
+      return this.#prepared ? [] : ['the wall between users is not checked yet']
     } catch (error) {
-      throw toAppError(error)
-    } finally {
-      client?.release(broken)
+      this.#onConnectionError?.(error)
+      return ['the database does not answer']
     }
   }
 
-  async function run<P extends Shape, R extends Shape>(
+  close(): Promise<void> {
+    for (const query of this.#underWay)
+      query.handleError(databaseUnavailable(new Error('The service is stopping')))
+    return this.#pool.close()
+  }
+
+  async #run<P extends Shape, R extends Shape>(
     userId: string,
     statement: Statement<P, R>,
     values: ValuesOf<P>,
   ): Promise<ValuesOf<R>[]> {
-    if (!prepared) throw databaseUnavailable(new Error('The database is not prepared yet'))
-    const startedAt = performance.now()
-    const client = await pool.connect().catch((error: unknown) => {
-      throw toAppError(error)
-    })
-    const remainingMs = Math.max(1, Math.ceil(deadlineMs - (performance.now() - startedAt)))
-    const query = new ScopedQuery<R>(statement, userId, toValues(statement, values), remainingMs)
-    // The server ends a slow statement itself; this is for a server or a network that no longer answers.
-    const timer = setTimeout(() => {
-      query.handleError(databaseUnavailable(new Error('The database did not answer within the deadline')))
-    }, remainingMs + 200)
-    let broken = true
-    underWay.add(query)
-    try {
-      roundTrips++
-      client.query(query)
-      const rows = await query.result
-      broken = false
-      return rows
-    } catch (error) {
-      // What the server itself refused leaves the connection sound.
-      broken = !(error instanceof pg.DatabaseError)
-      throw toAppError(error)
-    } finally {
-      clearTimeout(timer)
-      underWay.delete(query)
-      client.release(broken)
-    }
-  }
-
-  return {
-    scopeFor(userId) {
-      const scope = {
-        userId,
-        run: <P extends Shape, R extends Shape>(s: Statement<P, R>, v: ValuesOf<P>) => run(userId, s, v),
-      }
-      // The one place that makes the brand.
-      return scope as UserScope
-    },
-    async prepare() {
-      const applied = await administer(migrate)
-      await administer(verifyWall)
-      prepared = true
-      return applied
-    },
-    async missing() {
+    if (!this.#prepared) throw databaseUnavailable(new Error('The database is not prepared yet'))
+    return this.#pool.lend('deadline', async (client, deadline) => {
+      const query = new ScopedQuery<R>(statement, userId, toValues(statement, values), deadline.remainingMs())
+      this.#underWay.add(query)
+      this.#roundTrips++
       try {
-        const pending = await administer((client) => withDeadline(pendingMigrations(client), deadlineMs))
-        const missing = pending.map((name) => `migration ${name} is not applied`)
-        if (missing.length === 0 && !prepared) missing.push('the wall between users is not checked yet')
-        return missing
-      } catch (error) {
-        options.onConnectionError?.(error)
-        return ['the database does not answer']
+        client.query(query)
+        return await query.result
+      } finally {
+        this.#underWay.delete(query)
       }
-    },
-    get roundTrips() {
-      return roundTrips
-    },
-    close() {
-      for (const query of underWay)
-        query.handleError(databaseUnavailable(new Error('The service is stopping')))
-      return pool.end()
-    },
-  }
-}
-
-/** Rejects when the work takes longer; its connection is then given up. */
-async function withDeadline<T>(work: Promise<T>, deadlineMs: number): Promise<T> {
-  const { promise, reject } = Promise.withResolvers<never>()
-  const timer = setTimeout(
-    () => reject(databaseUnavailable(new Error('No answer within the deadline'))),
-    deadlineMs,
-  )
-  try {
-    return await Promise.race([work, promise])
-  } finally {
-    clearTimeout(timer)
+    })
   }
 }

@@ -49,7 +49,6 @@ export async function migrate(client: ClientBase): Promise<string[]> {
   const migrations = await readMigrations()
   await client.query('begin')
   try {
-    await requireServerVersion(client)
     await client.query('select pg_advisory_xact_lock($1)', [lockKey])
     if (!(await hasMigrationsTable(client))) await client.query(createMigrationsTable)
     const applied = await readApplied(client)
@@ -82,7 +81,10 @@ export async function pendingMigrations(client: ClientBase): Promise<string[]> {
   return (await readMigrations()).filter(({ version }) => !applied.has(version)).map(({ name }) => name)
 }
 
-async function requireServerVersion(client: ClientBase): Promise<void> {
+/**
+ * @throws MigrationError when the server is older than PostgreSQL 15
+ */
+export async function requireServerVersion(client: ClientBase): Promise<void> {
   const { rows } = await client.query<{ version: number; text: string }>(
     `select current_setting('server_version_num')::int as version, current_setting('server_version') as text`,
   )

@@ -81,7 +81,13 @@ export class ScopedQuery<R extends Shape> implements Submittable {
 
   handleDataRow(message: DataRow): void {
     // The first result is the scope's own.
-    if (this.#completed === 1) this.#rows.push(parseRow(this.#statement, message.fields))
+    if (this.#completed !== 1) return
+    try {
+      this.#rows.push(parseRow(this.#statement, message.fields))
+    } catch (error) {
+      // Thrown here it would be an uncaught exception of the socket.
+      this.#settle.reject(error)
+    }
   }
 
   handleCommandComplete(): void {

@@ -31,9 +31,12 @@ const networkCodes = new Set([
   'ENOENT', // the Unix socket of a server that is down
 ])
 
+/** Codes of OpenSSL and of Node's TLS: the server's certificate or protocol is refused. */
+const tlsCodes = /^(?:ERR_TLS_|ERR_SSL_|CERT_|UNABLE_TO_|SELF_SIGNED_|DEPTH_ZERO_)/
+
 /** Messages by which pg and its pool report a lost or missing connection; they carry no code. */
 const connectionMessages =
-  /^(Connection terminated|timeout exceeded when trying to connect|Client has encountered)/
+  /^(?:The server does not support SSL|Connection terminated|Query read timeout|timeout exceeded when trying to connect|Client has encountered)/
 
 /**
  * Maps what the driver threw to DATABASE_UNAVAILABLE where the database is away or cannot serve; anything else comes
@@ -54,7 +57,8 @@ function isUnavailable(error: Error): boolean {
   if (error instanceof AggregateError)
     return error.errors.some((each) => each instanceof Error && isUnavailable(each))
   const code = 'code' in error ? error.code : undefined
-  return (typeof code === 'string' && networkCodes.has(code)) || connectionMessages.test(error.message)
+  if (typeof code === 'string' && (networkCodes.has(code) || tlsCodes.test(code))) return true
+  return connectionMessages.test(error.message)
 }
 
 /** Whether the server refused a row because its key exists (SQLSTATE 23505, unique_violation). */

@@ -39,7 +39,9 @@ export async function registerOpenApi(app: App): Promise<void> {
   })
   await app.register(fastifySwaggerUi, {
     routePrefix: '/docs',
-    uiConfig: { validatorUrl: null, displayRequestDuration: true },
+    theme: { title: 'backend-core' },
+    // No top bar, and no validator elsewhere on the web.
+    uiConfig: { layout: 'BaseLayout', validatorUrl: null, displayRequestDuration: true },
   })
   app.route({
     method: 'GET',

@@ -13,6 +13,7 @@ import {
 import type { Static, TSchema } from 'typebox'
 import { AppError } from '../errors.ts'
 import { newId } from '../lib/ids.ts'
+import { originForm } from '../lib/request-target.ts'
 import { bodyLimitBytes, isSupportedMediaType, registerBodyParser } from './body.ts'
 import { answerClientError } from './client-errors.ts'
 import { handleError } from './error-handler.ts'
@@ -52,6 +53,8 @@ export type Guard = (request: FastifyRequest, reply: FastifyReply) => Promise<vo
 
 export type ServerOptions = {
   readonly logger: FastifyBaseLogger
+  /** Sees every request first. */
+  readonly observe: (request: FastifyRequest, reply: FastifyReply) => void
   readonly guard: Guard
   /** Whether the service is about to stop. */
   readonly isStopping: () => boolean
@@ -61,7 +64,7 @@ export type ServerOptions = {
  * A server that answers everything in the envelope, and knows no domain: request ids, bounds, bodies, validation,
  * 404, 405 and errors. Routes are registered after it.
  */
-export function createServer({ logger, guard, isStopping }: ServerOptions): App {
+export function createServer({ logger, observe, guard, isStopping }: ServerOptions): App {
   const app = fastify({
     loggerInstance: logger,
     logController: new LogController({ disableRequestLogging: true, requestIdLogLabel: 'request_id' }),
@@ -80,7 +83,7 @@ export function createServer({ logger, guard, isStopping }: ServerOptions): App 
       answerClientError(error, socket, logger)
     },
     // Fastify answers a path that it cannot decode before any hook; under a path that no route has, it meets them all.
-    rewriteUrl: ({ url = '/' }) => (isDecodable(url) ? url : undecodable),
+    rewriteUrl: ({ url = '/' }) => (isDecodable(url) ? originForm(url) : undecodable),
   }).withTypeProvider<TypeBoxTypeProvider>()
   const methods = trackMethods(app, maxParamLength)
   registerValidation(app)
@@ -91,6 +94,7 @@ export function createServer({ logger, guard, isStopping }: ServerOptions): App 
   app.setErrorHandler(handleError)
   // The order of checks that the contract gives, up to the body.
   app.addHook('onRequest', async (request, reply) => {
+    observe(request, reply)
     reply.header('x-request-id', request.id)
     if (request.headers.host === undefined && request.raw.httpVersion === '1.1')
       throw new AppError('BAD_REQUEST', { headers: { connection: 'close' } })

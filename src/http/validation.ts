@@ -100,7 +100,7 @@ function readNumbersAndBooleans(query: unknown, schema: unknown): void {
   for (const [name, property] of Object.entries(properties)) {
     const text = query[name]
     if (typeof text !== 'string' || !isRecord(property)) continue
-    if (property.type === 'integer' && /^-?\d{1,15}$/.test(text)) query[name] = Number(text)
+    if (property.type === 'integer' && /^(?:0|-?[1-9]\d{0,14})$/.test(text)) query[name] = Number(text)
     if (property.type === 'boolean' && (text === 'true' || text === 'false')) query[name] = text === 'true'
   }
 }

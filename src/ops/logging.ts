@@ -1,4 +1,4 @@
-import type { FastifyInstance } from 'fastify'
+import type { FastifyReply, FastifyRequest } from 'fastify'
 import { type DestinationStream, type Logger, pino } from 'pino'
 
 /**
@@ -13,16 +13,20 @@ export function createLogger(level: string, destination?: DestinationStream): Lo
   return destination === undefined ? pino(options) : pino(options, destination)
 }
 
-/** Writes one line a request, once it is answered or its client has gone. */
-export function logRequests(app: FastifyInstance): void {
-  app.addHook('onResponse', async (request, reply) => {
+/**
+ * Writes one line for a request, once its answer is sent or its client has gone; `aborted` tells the latter. It listens
+ * to the response itself: Fastify's onResponse does not hear of every client that leaves.
+ */
+export function logRequest(request: FastifyRequest, reply: FastifyReply): void {
+  reply.raw.once('close', () => {
     request.log.info(
       {
         method: request.method,
         route: request.routeOptions.url ?? null,
         user_id: request.userId || null,
-        status: reply.statusCode,
+        status: reply.raw.statusCode,
         ...(request.errorCode !== null && { code: request.errorCode }),
+        ...(!reply.raw.writableFinished && { aborted: true }),
         duration_ms: Math.round(reply.elapsedTime * 1000) / 1000,
       },
       'request',

@@ -1,7 +1,9 @@
 import { AppError } from '../errors.ts'
 import { decodeCursor, encodeCursor } from '../lib/cursor.ts'
-import type { ListPosition } from './store.ts'
+import type { ListPosition } from './list-store.ts'
 import type { Task } from './task.ts'
+
+const uuidForm = /^[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}$/
 
 /** What a list's cursor may be used with again: the user and the filter, not the limit. */
 function bindingOf(userId: string, completed: boolean | undefined): string[] {
@@ -25,6 +27,14 @@ export function readCursor(
 ): ListPosition | undefined {
   if (cursor === undefined) return undefined
   const [createdAt, id] = decodeCursor(cursor, bindingOf(userId, completed)) ?? []
-  if (createdAt === undefined || id === undefined) throw new AppError('INVALID_CURSOR')
+  // Whoever knows how a cursor is made can make one that holds anything.
+  if (createdAt === undefined || id === undefined || !isTime(createdAt) || !uuidForm.test(id)) {
+    throw new AppError('INVALID_CURSOR')
+  }
   return { createdAt, id }
+}
+
+function isTime(text: string): boolean {
+  const time = new Date(text)
+  return text.length === 24 && !Number.isNaN(time.getTime()) && time.toISOString() === text
 }

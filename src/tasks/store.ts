@@ -2,7 +2,8 @@ import type { UserScope } from '../db/database.ts'
 import { selectList, sql, statement, type ValuesOf } from '../db/sql.ts'
 import type { NewTask, Task, TaskChanges } from './task.ts'
 
-const taskColumns = {
+/** The columns of a task, as every statement that returns one names them. */
+export const taskColumns = {
   id: 'uuid',
   user_id: 'text',
   title: 'text',
@@ -67,7 +68,8 @@ const update = statement(
     where c.user_id = ${user_id} and t.user_id = ${user_id} and t.id = ${id}
     for update of c, t),
   wanted as (
-    select c.*, clock_timestamp() as now, coalesce(c.version = any(${if_match}), true) as matches,
+    select c.*, greatest(clock_timestamp(), c.updated_at + interval '1 millisecond') as now,
+      coalesce(c.version = any(${if_match}), true) as matches,
       coalesce(${title}, c.title) as new_title,
       case when ${set_description} then ${description} else c.description end as new_description,
       case when ${toggle} then not c.completed else coalesce(${completed}, c.completed) end as new_completed
@@ -137,58 +139,12 @@ const removeAll = statement(
   {},
   { removed: 'int8' },
   ({ user_id }) => sql`
-  with counter as (
-    update app.change_counters set version = version + 1 where user_id = ${user_id} returning user_id),
-  removed as (delete from app.tasks t using counter c where t.user_id = ${user_id} and c.user_id = ${user_id} returning 1)
+  with counter as (select user_id from app.change_counters where user_id = ${user_id} for update),
+  removed as (
+    delete from app.tasks t using counter c where t.user_id = ${user_id} and c.user_id = ${user_id} returning 1),
+  counted as (
+    update app.change_counters set version = version + 1 where user_id = ${user_id} and exists (select from removed))
   select count(*) as removed from removed`,
-)
-
-/** A place in the list: the task after which the next page begins. */
-export type ListPosition = { readonly createdAt: string; readonly id: string }
-
-const pageParameters = { limit: 'int8' } as const
-const positionParameters = { created_at: 'timestamptz', id: 'uuid' } as const
-const newestFirst = sql`order by t.created_at desc, t.id desc`
-const columns = selectList(taskColumns, 't')
-
-// One statement a form of the list, so that each has the plan of its own index.
-
-const list = statement(
-  'list_tasks',
-  pageParameters,
-  taskColumns,
-  (p) => sql`
-  select ${columns} from app.tasks t where t.user_id = ${p.user_id} ${newestFirst} limit ${p.limit}`,
-)
-
-const listAfter = statement(
-  'list_tasks_after',
-  { ...pageParameters, ...positionParameters },
-  taskColumns,
-  (p) => sql`
-  select ${columns} from app.tasks t
-  where t.user_id = ${p.user_id} and (t.created_at, t.id) < (${p.created_at}, ${p.id})
-  ${newestFirst} limit ${p.limit}`,
-)
-
-const listByCompleted = statement(
-  'list_tasks_by_completed',
-  { ...pageParameters, completed: 'bool' },
-  taskColumns,
-  (p) => sql`
-  select ${columns} from app.tasks t where t.user_id = ${p.user_id} and t.completed = ${p.completed}
-  ${newestFirst} limit ${p.limit}`,
-)
-
-const listByCompletedAfter = statement(
-  'list_tasks_by_completed_after',
-  { ...pageParameters, completed: 'bool', ...positionParameters },
-  taskColumns,
-  (p) => sql`
-  select ${columns} from app.tasks t
-  where t.user_id = ${p.user_id} and t.completed = ${p.completed}
-    and (t.created_at, t.id) < (${p.created_at}, ${p.id})
-  ${newestFirst} limit ${p.limit}`,
 )
 
 /** What a change did: it wrote, had nothing to write, or met a version that If-Match does not name. */
@@ -267,29 +223,15 @@ export async function removeTask(
   return toChange((await scope.run(remove, { id, if_match: ifMatch }))[0])
 }
 
-/** Removes all tasks of the user; returns how many there were. */
-export async function removeAllTasks(scope: UserScope): Promise<number> {
-  return (await scope.run(removeAll, {}))[0]?.removed ?? 0
-}
-
 /**
- * The user's tasks, newest first.
- *
- * @param page.completed only tasks with this value, or all when undefined
- * @param page.after begins after this place, or at the newest when undefined
- * @param page.limit most tasks to return
+ * Removes all tasks of the user; returns how many there were. A statement sees what was there when it began: what the
+ * writers before it in the queue have added meanwhile, the next one removes.
  */
-export function listTasks(
-  scope: UserScope,
-  page: { completed: boolean | undefined; after: ListPosition | undefined; limit: number },
-): Promise<Task[]> {
-  const { completed, after, limit } = page
-  if (completed === undefined) {
-    return after === undefined
-      ? scope.run(list, { limit })
-      : scope.run(listAfter, { limit, created_at: after.createdAt, id: after.id })
+export async function removeAllTasks(scope: UserScope): Promise<number> {
+  let total = 0
+  for (;;) {
+    const [row] = await scope.run(removeAll, {})
+    if (row === undefined || row.removed === 0) return total
+    total += row.removed
   }
-  return after === undefined
-    ? scope.run(listByCompleted, { limit, completed })
-    : scope.run(listByCompletedAfter, { limit, completed, created_at: after.createdAt, id: after.id })
 }

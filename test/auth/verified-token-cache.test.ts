@@ -95,6 +95,23 @@ test('a token in the cache is refused as soon as it has expired', () => {
   assert.equal(result.code, 'TOKEN_EXPIRED')
 })
 
+test('a token in the cache is not verified again', () => {
+  for (const [cacheSize, isRemembered] of [
+    [10, true],
+    [0, false],
+  ] as const) {
+    let now = nowMs
+    const verifier = createVerifier({ secrets: [secret], clockToleranceS: 0, nowMs: () => now, cacheSize })
+    const token = sign(goodHeader, { sub: 'user-1', iat: nowS, exp: nowS + 900 })
+    verifier.verify(token)
+    // On a clock that was set back, only a verification can tell that iat is in the future.
+    now -= 100_000
+    const result = verifier.verify(token)
+    assert.ok(!(result instanceof Promise))
+    assert.equal(result.ok, isRemembered)
+  }
+})
+
 test('a failure is not remembered: a token that was too early is accepted in time', () => {
   let now = nowMs
   const verifier = createVerifier({ secrets: [secret], clockToleranceS: 0, nowMs: () => now })

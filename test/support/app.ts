@@ -60,13 +60,15 @@ type RequestOptions = {
  * The service of one test file: listening on a port that the system gave, over a database of its own. Stopped and
  * dropped when the file ends.
  */
-export async function startApp(options: { testDatabase?: TestDatabase; poolMax?: number } = {}): Promise<TestService> {
+export async function startApp(
+  options: { testDatabase?: TestDatabase; poolMax?: number } = {},
+): Promise<TestService> {
   const testDatabase = options.testDatabase ?? (await createTestDatabase())
   const logs: LogLine[] = []
   const logger = createLogger('info', memory(logs))
   const database = openDatabase({ connection: testDatabase.connection, poolMax: options.poolMax ?? 10 })
   await database.prepare()
-  const verifier = createVerifier({ secret: testSecret, clockToleranceS: 5 })
+  const verifier = createVerifier({ secrets: [testSecret], clockToleranceS: 5 })
   const app = await createApp({ database, verifier, logger })
   const url = await app.listen({ host: '127.0.0.1', port: 0 })
   const stop = async () => {
@@ -117,7 +119,12 @@ function client(url: string, userId: string, token: string, authorization: strin
     })
     const text = await response.text()
     const isJson = response.headers.get('content-type')?.startsWith('application/json') ?? false
-    return { status: response.status, headers: response.headers, text, body: isJson && text ? JSON.parse(text) : undefined }
+    return {
+      status: response.status,
+      headers: response.headers,
+      text,
+      body: isJson && text ? JSON.parse(text) : undefined,
+    }
   }
   return {
     userId,

@@ -1,5 +1,7 @@
+import { OperatorError } from '../../errors.ts'
+
 /** The embedded PostgreSQL cannot do what was asked; the message tells the operator what is wrong and what to do. */
-export class EmbeddedPostgresError extends Error {
+export class EmbeddedPostgresError extends OperatorError {
   override readonly name = 'EmbeddedPostgresError'
 }
 

@@ -11,7 +11,7 @@ import { POLL_MS, type Server, START_TIMEOUT_MS, startServer } from './server.ts
  * It is taken in the database `postgres`, where it cannot meet locks of the application, and where its connection does
  * not stand in the way of those who copy or drop the application's database.
  */
-const OWNER_LOCK = [0x62636f72, 1] as const
+export const OWNER_LOCK = [0x62636f72, 1] as const
 
 /** How long a server may leave a question open, and how long a killed server's rests may be in the way. */
 const ANSWER_TIMEOUT_MS = 10_000

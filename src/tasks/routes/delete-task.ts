@@ -1,6 +1,6 @@
 import { success } from '../../http/envelope.ts'
 import { formatEtag, readIfMatch } from '../../http/etag.ts'
-import { errorResponses } from '../../http/responses.ts'
+import { bodyErrors, errorResponses } from '../../http/responses.ts'
 import type { App } from '../../http/server.ts'
 import { deleteTask } from '../commands.ts'
 import { IfMatchHeaders, NoQuery, TaskParams } from '../schema.ts'
@@ -20,7 +20,7 @@ export function registerDeleteTask(app: App, { database }: TaskRouteDependencies
       headers: IfMatchHeaders,
       response: {
         200: taskResponse('The task as it was.'),
-        ...errorResponses('TASK_NOT_FOUND', 'PRECONDITION_FAILED'),
+        ...errorResponses(...bodyErrors, 'TASK_NOT_FOUND', 'PRECONDITION_FAILED'),
       },
     },
     async handler(request, reply) {

@@ -3,8 +3,8 @@ import { success } from '../../http/envelope.ts'
 import { errorResponses, successResponse } from '../../http/responses.ts'
 import type { App } from '../../http/server.ts'
 import { readCursor, writeCursor } from '../list-cursor.ts'
+import { listTasks } from '../list-store.ts'
 import { exampleTask, ListQuery, UserParams } from '../schema.ts'
-import { listTasks } from '../store.ts'
 import type { TaskRouteDependencies } from './shared.ts'
 
 const defaultLimit = 100

@@ -1,0 +1,17 @@
+import { randomUUID } from 'node:crypto'
+import { insertTasks } from '../../src/tasks/store.ts'
+import type { Client, TestService } from '../support/app.ts'
+
+/**
+ * Stores tasks of a user in one statement: they have one created_at, and only their ids order them. Every third is
+ * completed.
+ */
+export async function storeTasks(service: TestService, user: Client, count: number): Promise<void> {
+  const tasks = Array.from({ length: count }, (_, n) => ({
+    id: randomUUID(),
+    title: `Task ${n}`,
+    description: null,
+    completed: n % 3 === 0,
+  }))
+  await insertTasks(service.database.scopeFor(user.userId), tasks)
+}

@@ -1,0 +1,212 @@
+import assert from 'node:assert/strict'
+import { randomUUID } from 'node:crypto'
+import { type AddressInfo, createServer, connect as dial, type Socket } from 'node:net'
+import { after, test } from 'node:test'
+import pg from 'pg'
+import { type Client, makeTask, newUser, startApp } from '../support/app.ts'
+import { createTestDatabase } from '../support/database.ts'
+
+// What each operation costs, counted on the wire between the service and PostgreSQL.
+
+/** Messages of the client, by their type byte: PostgreSQL documentation, 54.7 Message Formats. */
+const sync = 'S'
+const query = 'Q'
+
+/** A stand-in for the server's address that takes down every message that a client sends through it. */
+class Tap {
+  /** Type bytes of the messages so far. */
+  messages = ''
+  /** Texts that were parsed or queried. */
+  readonly texts: string[] = []
+  readonly #sockets = new Set<Socket>()
+  readonly #server = createServer((client) => {
+    const { host, port } = this.#target
+    const server = host.startsWith('/') ? dial(`${host}/.s.PGSQL.${port}`) : dial(port, host)
+    for (const socket of [client, server]) {
+      this.#sockets.add(socket.on('error', () => socket.destroy()))
+      socket.on('close', () => [client, server].map((each) => each.destroy()))
+    }
+    client.on('data', this.#reader())
+    client.pipe(server).pipe(client)
+  })
+  readonly #target: pg.Client
+
+  constructor(connection: pg.ClientConfig) {
+    this.#target = new pg.Client(connection)
+  }
+
+  /** @returns the connection through it */
+  async listen(connection: pg.ClientConfig): Promise<pg.ClientConfig> {
+    await new Promise<void>((done) => this.#server.listen(0, '127.0.0.1', done))
+    return {
+      ...connection,
+      ssl: false,
+      host: '127.0.0.1',
+      port: (this.#server.address() as AddressInfo).port,
+    }
+  }
+
+  close(): void {
+    this.#server.close()
+    for (const socket of this.#sockets) socket.destroy()
+  }
+
+  /** Reads one connection: first the start-up message, which has no type, then type, length, content. */
+  #reader(): (chunk: Buffer) => void {
+    let rest = Buffer.alloc(0)
+    let typed = 0
+    return (chunk) => {
+      rest = Buffer.concat([rest, chunk])
+      while (rest.length >= typed + 4 && rest.length >= typed + rest.readInt32BE(typed)) {
+        const length = typed + rest.readInt32BE(typed)
+        if (typed === 1) this.#note(String.fromCharCode(rest[0] ?? 0), rest.subarray(5, length))
+        rest = rest.subarray(length)
+        typed = 1
+      }
+    }
+  }
+
+  #note(type: string, content: Buffer): void {
+    this.messages += type
+    const [name = '', text = ''] = content.toString().split('\0')
+    if (type === query) this.texts.push(name)
+    if (type === 'P') this.texts.push(text)
+  }
+}
+
+const testDatabase = await createTestDatabase()
+const tap = new Tap(testDatabase.connection)
+const connection = await tap.listen(testDatabase.connection)
+// One connection, so that a statement is parsed on it once and messages of two requests never mix.
+const service = await startApp({ testDatabase: { ...testDatabase, connection }, poolMax: 1 })
+after(async () => {
+  tap.close()
+  await testDatabase.drop()
+})
+
+/** The messages that some work sends; the service's own count must agree with them. */
+async function sentDuring(work: () => Promise<unknown>): Promise<string> {
+  const messages = tap.messages.length
+  const { roundTrips } = service.database
+  await work()
+  const sent = tap.messages.slice(messages)
+  const trips = [...sent].filter((type) => type === sync || type === query).length
+  assert.equal(service.database.roundTrips - roundTrips, trips, sent)
+  return sent
+}
+
+/** Bind and Execute of the scope and of the statement, and one Sync; before it a Parse where it is the first. */
+const oneScope = /^(P?BEBES)$/
+const twoScopes = /^(P?BEBES){2}$/
+
+type Operation = (user: Client, id: string) => Promise<{ status: number }>
+
+const operations: Readonly<Record<string, readonly [number, Operation]>> = {
+  listTasks: [200, (user) => user.get('/api/me/tasks?limit=1')],
+  'listTasks of the completed': [200, (user) => user.get('/api/me/tasks?completed=true')],
+  createTask: [201, (user) => user.post('/api/me/tasks', { title: 'x' })],
+  'createTask with an id': [201, (user) => user.post('/api/me/tasks', { title: 'x', id: randomUUID() })],
+  getTask: [200, (user, id) => user.get(`/api/me/tasks/${id}`)],
+  replaceTask: [200, (user, id) => user.put(`/api/me/tasks/${id}`, { title: 'y' })],
+  updateTask: [
+    200,
+    (user, id) => user.patch(`/api/me/tasks/${id}`, { description: 'y' }, { 'if-match': '"1"' }),
+  ],
+  'updateTask without a change': [200, (user, id) => user.patch(`/api/me/tasks/${id}`, {})],
+  completeTask: [200, (user, id) => user.patch(`/api/me/tasks/${id}/complete`, { completed: true })],
+  'completeTask as a toggle': [200, (user, id) => user.patch(`/api/me/tasks/${id}/complete`)],
+  deleteTask: [200, (user, id) => user.delete(`/api/me/tasks/${id}`)],
+  'getTask of no task': [404, (user) => user.get(`/api/me/tasks/${randomUUID()}`)],
+  'updateTask of no task': [404, (user) => user.patch(`/api/me/tasks/${randomUUID()}`, { title: 'y' })],
+  'deleteTask of no task': [404, (user) => user.delete(`/api/me/tasks/${randomUUID()}`)],
+  'updateTask of another version': [
+    412,
+    (user, id) => user.patch(`/api/me/tasks/${id}`, { title: 'y' }, { 'if-match': '"9"' }),
+  ],
+  'deleteTask of another version': [
+    412,
+    (user, id) => user.delete(`/api/me/tasks/${id}`, { 'if-match': '"9"' }),
+  ],
+}
+
+for (const [name, [status, operation]] of Object.entries(operations)) {
+  test(`${name} costs one round trip, its parse included, and no parse the second time`, async () => {
+    for (const form of [oneScope, /^BEBES$/]) {
+      const user = service.as(newUser())
+      const { id } = await makeTask(user)
+      const sent = await sentDuring(async () => assert.equal((await operation(user, id)).status, status))
+      assert.match(sent, form)
+    }
+  })
+}
+
+test('every page of a list costs one round trip', async () => {
+  const user = service.as(newUser())
+  for (let count = 0; count < 5; count++) await makeTask(user)
+  let path: string | undefined = '/api/me/tasks?limit=2'
+  let pages = 0
+  while (path !== undefined) {
+    const next = path
+    const sent = await sentDuring(async () => {
+      const { body } = await user.get(next)
+      path =
+        body.meta.next_cursor === null ? undefined : `/api/me/tasks?limit=2&cursor=${body.meta.next_cursor}`
+    })
+    assert.match(sent, oneScope)
+    pages++
+  }
+  assert.equal(pages, 3)
+})
+
+test('a create whose id exists costs two: the refused insert, and the look at the task', async () => {
+  const user = service.as(newUser())
+  const { id } = await makeTask(user, { title: 'x', id: randomUUID() })
+  for (const [title, status] of [
+    ['x', 200],
+    ['y', 409],
+  ] as const) {
+    const sent = await sentDuring(async () => {
+      assert.equal((await user.post('/api/me/tasks', { title, id })).status, status)
+    })
+    assert.match(sent, twoScopes)
+  }
+})
+
+test('what is refused before the database costs nothing', async () => {
+  const user = service.as(newUser())
+  const { id } = await makeTask(user)
+  const task = `/api/me/tasks/${id}`
+  for (const [status, request] of [
+    [401, () => service.anonymous().get(task)],
+    [401, () => service.anonymous('Bearer x').delete(task)],
+    [403, () => user.get(`/api/${newUser()}/tasks/${id}`)],
+    [403, () => user.post(`/api/${newUser()}/tasks`, { title: 'x' })],
+    [404, () => user.get('/api/me/nothing')],
+    [405, () => user.request('DELETE', '/api/me/tasks')],
+    [415, () => user.post('/api/me/tasks', { title: 'x' }, { 'content-type': 'text/plain' })],
+    [
+      400,
+      () =>
+        user.request('POST', '/api/me/tasks', { raw: '{', headers: { 'content-type': 'application/json' } }),
+    ],
+    [422, () => user.post('/api/me/tasks', { title: '' })],
+    [422, () => user.get('/api/me/tasks/x')],
+    [422, () => user.patch(task, { title: 'y' }, { 'if-match': '1' })],
+    [400, () => user.get('/api/me/tasks?cursor=x')],
+    [200, () => user.get('/health')],
+    [200, () => user.get('/openapi.json')],
+  ] as const) {
+    const sent = await sentDuring(async () => assert.equal((await request()).status, status, String(request)))
+    assert.equal(sent, '', String(request))
+  }
+})
+
+test('a user needs no transaction of several messages, and no text is sent with values in it', async () => {
+  const user = service.as(newUser())
+  const texts = tap.texts.length
+  const { id } = await makeTask(user, { title: 'a title that is only a value' })
+  for (const [, operation] of Object.values(operations)) await operation(user, id)
+  assert.ok(tap.texts.length > 0, 'the tap reads texts')
+  for (const text of tap.texts.slice(texts))
+    assert.doesNotMatch(text, /^\s*(begin|commit|set)\b|only a value/i)
+})

@@ -1,0 +1,270 @@
+import assert from 'node:assert/strict'
+import { randomUUID } from 'node:crypto'
+import { after, describe, type TestContext, test } from 'node:test'
+import pg from 'pg'
+import { openDatabase } from '../../src/db/database.ts'
+import { appRole, scopeStatement } from '../../src/db/scoped-query.ts'
+import { statements } from '../../src/db/sql.ts'
+import { isUniqueViolation } from '../../src/db/sqlstate.ts'
+import { newUser, startApp } from '../support/app.ts'
+import { createTestDatabase, type TestDatabase } from '../support/database.ts'
+
+// Each of the three walls between users, with the other two taken away.
+
+const declared = [...statements.values()]
+const secret = 'A secret of another user'
+
+type Row = Readonly<Record<string, unknown>>
+
+const newIds = () => Array.from({ length: 3 }, () => randomUUID())
+
+/**
+ * Two users with three tasks each.
+ *
+ * @param sameIds whether the tasks of the second have the ids of the first's
+ * @returns the user to protect, the one who attacks, and the ids of the first's tasks
+ */
+async function twoUsers({ query }: TestDatabase, sameIds = false) {
+  const make = async (title: string, ids: string[]) => {
+    const user = newUser()
+    await query('insert into app.change_counters (user_id, version) values ($1, 3)', [user])
+    await query(
+      `insert into app.tasks (user_id, id, title, description, completed, created_at, updated_at, version)
+      select $1, id, $2, $2, false, now(), now(), place from unnest($3::uuid[]) with ordinality u (id, place)`,
+      [user, title, ids],
+    )
+    return user
+  }
+  const ids = newIds()
+  return { a: await make(secret, ids), b: await make('Own', sameIds ? ids : newIds()), ids }
+}
+
+/** Everything stored of a user. */
+function storedOf({ query }: TestDatabase, user: string): Promise<Row[]> {
+  return query(
+    `select to_jsonb(t) as row from app.tasks t where user_id = $1
+    union all select to_jsonb(c) from app.change_counters c where user_id = $1 order by 1`,
+    [user],
+  )
+}
+
+const [dropped, unwalled, walled] = [
+  await createTestDatabase(),
+  await createTestDatabase(),
+  await createTestDatabase(),
+]
+const service = await startApp({ testDatabase: dropped })
+const database = openDatabase({ connection: unwalled.connection, poolMax: 2 })
+await database.prepare()
+await unwalled.query('alter table app.tasks disable row level security')
+await unwalled.query('alter table app.change_counters disable row level security')
+after(async () => {
+  await database.close()
+  await unwalled.drop()
+  await walled.drop()
+})
+
+describe('wall 1, the path, with no database behind it', () => {
+  const task = `/tasks/${randomUUID()}`
+  const operations = [
+    ['GET', '/tasks'],
+    ['POST', '/tasks', { title: 'Buy milk' }],
+    ['GET', task],
+    ['PUT', task, { title: 'Buy milk' }],
+    ['PATCH', task, { title: 'Buy milk' }],
+    ['PATCH', `${task}/complete`, { completed: true }],
+    ['DELETE', task],
+  ] as const
+
+  test('another user is 403 and no token 401 for every operation, though the database is gone', async () => {
+    await dropped.drop()
+    const user = service.as(newUser())
+    for (const [method, path, json] of operations) {
+      const body = json === undefined ? {} : { json }
+      const own = await user.request(method, `/api/${user.userId}${path}`, body)
+      assert.equal(own.body.error.code, 'DATABASE_UNAVAILABLE', 'the database is gone')
+      const before = service.database.roundTrips
+      const other = await user.request(method, `/api/${newUser()}${path}`, body)
+      assert.deepEqual([other.status, other.body.error.code], [403, 'FORBIDDEN'], `${method} ${path}`)
+      const nobody = await service.anonymous().request(method, `/api/${user.userId}${path}`, body)
+      assert.deepEqual([nobody.status, nobody.body.error.code], [401, 'TOKEN_MISSING'], `${method} ${path}`)
+      assert.equal(service.database.roundTrips, before)
+    }
+  })
+})
+
+describe('wall 2, the scope, without row-level security and with the ids of another user', () => {
+  const change = { title: 'Mine', set_description: true, description: 'Mine', completed: true, toggle: false }
+  const content = { title: 'Mine', description: null, completed: false }
+  const first = { created_at: '9999-12-31T00:00:00.000Z', id: 'ffffffff-ffff-ffff-ffff-ffffffffffff' }
+  /** Values that aim at the tasks of another user, and how many rows they bring: without, and with, the same ids. */
+  const attacks: Readonly<
+    Record<string, (ids: string[]) => [values: Row, rows: number, withSameIds: number]>
+  > = {
+    get_task: ([id]) => [{ id }, 0, 1],
+    create_task: ([id]) => [{ id, ...content }, 1, 0],
+    update_task: ([id]) => [{ id, ...change, if_match: null }, 0, 1],
+    delete_task: ([id]) => [{ id, if_match: null }, 0, 1],
+    create_tasks: (ids) => [{ tasks: ids.map((id) => ({ id, ...content })) }, 1, 0],
+    delete_tasks: () => [{}, 1, 1],
+    list_tasks: () => [{ limit: 500 }, 3, 3],
+    list_tasks_after: () => [{ limit: 500, ...first }, 3, 3],
+    list_tasks_by_completed: () => [{ limit: 500, completed: false }, 3, 3],
+    list_tasks_by_completed_after: () => [{ limit: 500, completed: false, ...first }, 3, 3],
+  }
+
+  for (const each of declared) {
+    for (const sameIds of [false, true]) {
+      const ids = sameIds ? ', whose ids the user has too' : ''
+      test(`${each.name} shows and changes nothing of the other user${ids}`, async () => {
+        const attack = attacks[each.name]
+        assert.ok(attack, 'a statement needs an attack in this file')
+        const { a, b, ids } = await twoUsers(unwalled, sameIds)
+        const before = await storedOf(unwalled, a)
+        const [values, ...expected] = attack(ids)
+        const run: Promise<Row[]> = database.scopeFor(b).run(each, values as never)
+        const rows = await run.catch((error: unknown) => {
+          // The user's own task has the id.
+          if (sameIds && isUniqueViolation(error)) return []
+          throw error
+        })
+        assert.equal(rows.length, expected[sameIds ? 1 : 0])
+        assert.ok(!JSON.stringify(rows).includes(a) && !JSON.stringify(rows).includes(secret))
+        for (const row of rows.filter((row) => 'user_id' in row)) assert.equal(row.user_id, b)
+        for (const { removed = 3 } of rows) assert.equal(removed, 3)
+        assert.deepEqual(await storedOf(unwalled, a), before)
+      })
+    }
+  }
+})
+
+async function connect(t: TestContext): Promise<pg.Client> {
+  const client = new pg.Client(walled.connection)
+  await client.connect()
+  t.after(() => client.end())
+  return client
+}
+
+/** Runs statements without any filter in a transaction that has entered a user's scope. */
+async function inScope(client: pg.Client, user: string, ...texts: string[]): Promise<pg.QueryResult> {
+  await client.query('begin')
+  try {
+    let result = await client.query(scopeStatement.text, [appRole, user, '0'])
+    for (const text of texts) result = await client.query(text)
+    await client.query('commit')
+    return result
+  } catch (error) {
+    await client.query('rollback')
+    throw error
+  }
+}
+
+const row = (user: string) => `'${user}', gen_random_uuid(), 'x', null, false, null, now(), now(), 1`
+
+describe('wall 3, the database, under statements without a user', () => {
+  for (const [text, own] of [
+    ['select * from app.tasks', 3],
+    ['select * from app.tasks for update', 3],
+    ['select * from app.change_counters', 1],
+    ['select * from app.change_counters for update', 1],
+    [`update app.tasks set title = 'x' returning *`, 3],
+    ['update app.change_counters set version = version + 1', 1],
+    ['delete from app.tasks', 3],
+    ['merge into app.tasks t using app.change_counters c on t.version > 0 when matched then delete', 3],
+  ] as const) {
+    test(`only the scope's own rows: ${text}`, async (t) => {
+      const { a, b } = await twoUsers(walled)
+      const before = await storedOf(walled, a)
+      assert.equal((await inScope(await connect(t), b, text)).rowCount, own)
+      assert.deepEqual(await storedOf(walled, a), before)
+      for (const nobody of ['', newUser()]) {
+        assert.equal((await inScope(await connect(t), nobody, text)).rowCount, 0)
+      }
+    })
+  }
+
+  for (const [what, text] of [
+    ['a task of another user', (a: string) => `insert into app.tasks values (${row(a)})`],
+    ['a counter of another user', (a: string) => `insert into app.change_counters values ('${a}x', 1)`],
+    [
+      "another user's counter on conflict",
+      (a: string) =>
+        `insert into app.change_counters values ('${a}', 1) on conflict (user_id) do update set version = 99`,
+    ],
+    ['tasks moved to another user', (a: string) => `update app.tasks set user_id = '${a}'`],
+    ['the counter moved to another user', (a: string) => `update app.change_counters set user_id = '${a}x'`],
+  ] as const) {
+    test(`refused: ${what}`, async (t) => {
+      const { a, b } = await twoUsers(walled)
+      const before = [await storedOf(walled, a), await storedOf(walled, b)]
+      const client = await connect(t)
+      const refused = { code: '42501', message: /row-level security policy/ }
+      await assert.rejects(inScope(client, b, text(a)), refused)
+      assert.deepEqual([await storedOf(walled, a), await storedOf(walled, b)], before)
+    })
+  }
+
+  for (const [what, enter] of [
+    ['never set', `select set_config('role', $1, true)`],
+    ['null', `select set_config('role', $1, true), set_config('app.user_id', null, true)`],
+    ['empty', `select set_config('role', $1, true), set_config('app.user_id', '', true)`],
+  ] as const) {
+    test(`the role without a scope, its user ${what}, sees nothing and can write nothing`, async (t) => {
+      const { a } = await twoUsers(walled)
+      const client = await connect(t)
+      for (const [text, code] of [
+        ['select * from app.tasks', undefined],
+        ['update app.change_counters set version = version + 1', undefined],
+        [`insert into app.tasks values (${row(a)})`, '42501'],
+        [`insert into app.tasks values (${row('')})`, what === 'never set' ? '42501' : '23514'],
+      ] as const) {
+        await client.query('begin')
+        await client.query(enter, [appRole])
+        if (code === undefined) assert.equal((await client.query(text)).rowCount, 0)
+        else await assert.rejects(client.query(text), { code })
+        await client.query('rollback')
+      }
+    })
+  }
+
+  for (const text of [
+    'truncate app.tasks',
+    'alter table app.tasks disable row level security',
+    'alter table app.tasks no force row level security',
+    'alter policy own_rows on app.tasks using (true)',
+    'drop policy own_rows on app.tasks',
+    'create policy everything on app.tasks using (true)',
+    'drop table app.tasks',
+    'delete from app.change_counters',
+    'select * from app.migrations',
+    'create table app.stolen as select 1',
+    'create table public.stolen as select 1',
+    'create schema stolen',
+    `create function app.stolen() returns int language sql as 'select 1'`,
+    `create function public.stolen() returns int language sql security definer as 'select 1'`,
+    'create trigger stolen after insert on app.tasks execute function suppress_redundant_updates_trigger()',
+    'alter role backend_core_app bypassrls',
+    'create role stolen',
+    `select set_config('session_replication_role', 'replica', true)`,
+    'select rolpassword from pg_authid',
+    `select set_config('row_security', 'off', true); select * from app.tasks`,
+    `copy app.tasks to program 'true'`,
+  ]) {
+    test(`the role may not: ${text}`, async (t) => {
+      const client = await connect(t)
+      await assert.rejects(inScope(client, newUser(), ...text.split('; ')), { code: '42501' })
+    })
+  }
+
+  test('no statement of the service can be given another table: each names the schema', () => {
+    for (const { name, text } of declared) {
+      assert.doesNotMatch(text, /\b(from|join|into|update|using) (tasks|change_counters)\b/, name)
+    }
+  })
+
+  test('no statement of the service changes a setting, its user among them, or runs text as SQL', () => {
+    const ways =
+      /set_config|\bset (local|session|role)|\breset\b|query_to|cursor_to|table_to|dblink|\bdo\b (?!update)/i
+    for (const { name, text } of declared) assert.doesNotMatch(text, ways, name)
+  })
+})

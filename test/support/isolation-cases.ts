@@ -1,0 +1,96 @@
+/** What an attack knows of the data that it is after: a user's own, or nobody's. */
+export type Loot = {
+  readonly id: string
+  readonly title: string
+  readonly description: string
+  readonly etag: string
+  readonly cursor: string
+}
+
+export type RequestVariant = {
+  /** Appended to the path. */
+  readonly query?: string
+  /** Sent as JSON. */
+  readonly json?: unknown
+}
+
+export type IsolationCase = {
+  /**
+   * Whether the path names a task. If so, another user's task must be answered as one that does not exist, byte for
+   * byte; else the answer must not depend on another user's data in any way.
+   */
+  readonly namesTask: boolean
+  /** Requests that carry what the attack knows, in each place of the request that can hold it. */
+  readonly variants: (loot: Loot) => readonly RequestVariant[]
+  /** A request that its owner succeeds with: shows that the attacks fail for what they are after, not for their form. */
+  readonly ownersRequest: RequestVariant
+}
+
+const read: IsolationCase = { namesTask: true, variants: () => [{}], ownersRequest: {} }
+
+const list: IsolationCase = {
+  namesTask: false,
+  variants: ({ cursor, id }) => [
+    {},
+    { query: `?cursor=${cursor}` },
+    { query: `?cursor=${cursor}&limit=1` },
+    { query: `?cursor=${cursor}&completed=true` },
+    { query: `?completed=true` },
+    { query: `?id=${id}` },
+  ],
+  ownersRequest: {},
+}
+
+const change: IsolationCase = {
+  namesTask: true,
+  variants: ({ title, description, id }) => [
+    { json: { title: 'Taken over' } },
+    { json: { description: null, completed: false } },
+    { json: { title, description, completed: true } },
+    { json: { title: 'Taken over', id } },
+  ],
+  ownersRequest: { json: { title: 'Changed' } },
+}
+
+/** The attacks on each registered route under /api, by `METHOD /path`. */
+export const isolationCases: Readonly<Record<string, IsolationCase>> = {
+  'GET /api/:user_id/tasks': list,
+  'HEAD /api/:user_id/tasks': list,
+  'POST /api/:user_id/tasks': {
+    namesTask: false,
+    variants: ({ id, title, description }) => [
+      { json: { title: 'New' } },
+      { json: { id, title: 'Taken over' } },
+      { json: { id: id.toUpperCase(), title: 'Taken over' } },
+      { json: { id, title, description, completed: true } },
+    ],
+    ownersRequest: { json: { title: 'New' } },
+  },
+  'GET /api/:user_id/tasks/:task_id': read,
+  'HEAD /api/:user_id/tasks/:task_id': read,
+  'DELETE /api/:user_id/tasks/:task_id': read,
+  'PUT /api/:user_id/tasks/:task_id': change,
+  'PATCH /api/:user_id/tasks/:task_id': {
+    ...change,
+    variants: (loot) => [{ json: {} }, ...change.variants(loot)],
+  },
+  'PATCH /api/:user_id/tasks/:task_id/complete': {
+    namesTask: true,
+    variants: () => [{}, { json: { completed: true } }, { json: { completed: false } }],
+    ownersRequest: {},
+  },
+}
+
+/** Routes outside /api: they know no user. */
+const open = /^(GET|HEAD) \/(health|ready|openapi\.json|docs(\/.*)?)$/
+
+/** The registered routes that have no case and the cases that have no route, in words. */
+export function findGaps(routes: readonly string[], cases: Readonly<Record<string, unknown>>): string[] {
+  const needed = routes.filter((route) => !open.test(route))
+  return [
+    ...needed.filter((route) => !(route in cases)).map((route) => `${route} is registered and has no case`),
+    ...Object.keys(cases)
+      .filter((route) => !needed.includes(route))
+      .map((route) => `${route} has a case and is not registered`),
+  ]
+}
