@@ -67,6 +67,7 @@ export function anchorsOf({ text }: Page): string[] {
 export function steady(text: string): string {
   return text
     .replaceAll(/\b[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}\b/g, '<id>')
+    .replaceAll(/"user_id":\s*"[A-Za-z0-9]{32}"/g, '"user_id":"<user>"')
     .replaceAll(/\b\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z/g, '<time>')
     .replaceAll(/\beyJ[\w.…-]*/g, '<token>')
     .replaceAll(/\b\d+\.\d s\b/g, '<seconds>')
