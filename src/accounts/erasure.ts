@@ -44,17 +44,28 @@ export function createErasure({ pool, onUserDeleted, logger }: ErasureOptions): 
   let timer: NodeJS.Timeout | undefined
   let sweeping: Promise<void> = Promise.resolve()
 
+  /** One that fails is left for the next time, and holds up no other. */
+  async function eraseAgain(userId: string): Promise<void> {
+    try {
+      await onUserDeleted(userId)
+      await pool.query(forget, [userId])
+    } catch (error) {
+      warn(error)
+    }
+  }
+
   async function sweep(): Promise<void> {
     try {
       const { rows } = await pool.query<{ user_id: string }>(findDue)
-      for (const { user_id: userId } of rows) {
-        await onUserDeleted(userId)
-        await pool.query(forget, [userId])
-      }
+      for (const { user_id: userId } of rows) await eraseAgain(userId)
     } catch (error) {
-      const err = error instanceof Error ? describeError(error) : undefined
-      logger.warn({ err }, 'accounts: erasing again failed; it is tried on')
+      warn(error)
     }
+  }
+
+  function warn(error: unknown): void {
+    const err = error instanceof Error ? describeError(error) : undefined
+    logger.warn({ err }, 'accounts: erasing again failed; it is tried again')
   }
 
   return {

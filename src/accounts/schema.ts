@@ -19,10 +19,17 @@ export class AccountsSchemaError extends OperatorError {
 
 /** Users whose account is gone, and when their tasks are erased once more. */
 const createErasureTable = `
-  create table if not exists ${schemaName}.erasure (
+  create table ${schemaName}.erasure (
     user_id text primary key,
     due_at timestamptz not null
   )`
+
+async function hasErasureTable(pool: pg.Pool): Promise<boolean> {
+  const { rows } = await pool.query<{ found: boolean }>(
+    `select to_regclass('${schemaName}.erasure') is not null as found`,
+  )
+  return rows[0]?.found ?? false
+}
 
 /**
  * Runs work in a transaction that holds the lock of accounts, which the transaction itself owns, so that it also holds
@@ -62,9 +69,12 @@ export async function migrateAccounts(pool: pg.Pool, options: BetterAuthOptions)
     return await withAccountsLock(pool, async (run) => {
       const { toBeCreated, toBeAdded, toBeAddedIndexes, compileMigrations } = await getMigrations(options)
       const changed = [...toBeCreated, ...toBeAdded, ...toBeAddedIndexes].map(({ table }) => table)
-      if (changed.length === 0) return []
-      await run(await compileMigrations())
-      await run(createErasureTable)
+      if (changed.length > 0) await run(await compileMigrations())
+      // Looked for, rather than made if missing: a role that may only read and write rows would not be let.
+      if (!(await hasErasureTable(pool))) {
+        await run(createErasureTable)
+        changed.push('erasure')
+      }
       return Array.from(new Set(changed), (table) => `${schemaName}.${table}`)
     })
   } catch (error) {

@@ -53,7 +53,7 @@ test('inside: the same list has Better Auth, and of its plugins the two that are
 test('npm run migrate makes the tables of accounts inside, and none without', async () => {
   for (const [accounts, made] of [
     ['off', 0],
-    ['inside', 5],
+    ['inside', 6],
   ] as const) {
     const testDatabase = await createTestDatabase({ empty: true })
     const environment = {

@@ -1,10 +1,11 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import { openAccounts } from '../../src/accounts/accounts.ts'
+import { type Accounts, openAccounts } from '../../src/accounts/accounts.ts'
 import { databaseUnavailable } from '../../src/db/sqlstate.ts'
 import { deleteAllTasks } from '../../src/tasks/commands.ts'
 import { testSecret } from '../support/app.ts'
-import { eventually } from '../support/process.ts'
+import { createTestDatabase } from '../support/database.ts'
+import { addressOf, eventually, startService } from '../support/process.ts'
 import { type Account, ask, signUp, startAccounts, tokenOf } from './service.ts'
 
 // Deleting an account erases its user's tasks: before it, so that a failure leaves no task without an owner, and once
@@ -144,34 +145,88 @@ test('what a token created after its account was gone is erased once the token h
   assert.ok(due !== undefined && due.minutes >= 20 && due.minutes <= 30)
 
   // Half an hour later, another instance starts.
-  const noLogger = { debug() {}, info() {}, warn() {}, error() {} }
-  const next = openAccounts({
-    connection: testDatabase.connection,
-    secrets: [testSecret],
-    publicUrl: undefined,
-    async onUserDeleted(userId) {
-      await deleteAllTasks(service.database.scopeFor(userId))
-    },
-    logger: noLogger,
-  })
   const bystander = await signUp(service)
   await addTasks(bystander, 1)
-  await next.prepare()
+  const early = await startAnother()
+  await early.close()
   assert.equal(await countTasks(account), 1, 'not before it is due')
   await testDatabase.query('update auth.erasure set due_at = now()')
-  await next.close()
-  const third = openAccounts({
-    connection: testDatabase.connection,
-    secrets: [testSecret],
-    publicUrl: undefined,
-    async onUserDeleted(userId) {
-      await deleteAllTasks(service.database.scopeFor(userId))
-    },
-    logger: noLogger,
-  })
-  await third.prepare()
+  const next = await startAnother()
   await eventually(async () => (await countTasks(account)) === 0)
   await eventually(async () => (await testDatabase.query('select from auth.erasure')).length === 0)
-  await third.close()
+  await next.close()
   assert.equal(await countTasks(bystander), 1)
 })
+
+test('an erasure that fails the second time is tried again, and holds up no other', async () => {
+  const [first, second] = [await signUp(service), await signUp(service)]
+  for (const account of [first, second]) {
+    const headers = await tokenOf(service, account)
+    assert.equal((await deleteAccount(account)).status, 200)
+    await ask(url, 'POST', '/api/me/tasks', { headers, json: { title: 'Late' } })
+    await testDatabase.query('update auth.erasure set due_at = now() where user_id = $1', [account.userId])
+  }
+  const warnings: string[] = []
+  const failing = await startAnother(async (userId) => {
+    if (userId === first.userId) throw new Error('no')
+    await deleteAllTasks(service.database.scopeFor(userId))
+  }, warnings)
+  await eventually(async () => (await countTasks(second)) === 0)
+  await failing.close()
+  assert.equal(await countTasks(first), 1)
+  assert.deepEqual(warnings, ['accounts: erasing again failed; it is tried again'])
+  const next = await startAnother()
+  await eventually(async () => (await countTasks(first)) === 0)
+  await next.close()
+})
+
+test('the service as a process erases tasks with the account', async () => {
+  const own = await createTestDatabase()
+  const running = await startService({
+    DATABASE_URL: addressOf(own.connection),
+    BETTER_AUTH_SECRET: testSecret,
+    ACCOUNTS: 'inside',
+  })
+  const account = await signUp(running)
+  await own.query(`insert into app.change_counters (user_id, version) values ($1, 1), ('somebody', 1)`, [
+    account.userId,
+  ])
+  await own.query(
+    `insert into app.tasks (user_id, id, title, completed, created_at, updated_at, version)
+     select u, gen_random_uuid(), 'A task', false, now(), now(), 1 from unnest(array[$1, 'somebody']) u`,
+    [account.userId],
+  )
+  const json = { password: account.password }
+  const deleted = await ask(running.url, 'POST', '/api/auth/delete-user', { headers: account.bearer, json })
+  assert.equal(deleted.status, 200)
+  assert.deepEqual(await own.query('select user_id from app.tasks'), [{ user_id: 'somebody' }])
+  assert.equal((await running.end('SIGTERM')).code, 0)
+  await own.drop()
+})
+
+/** Another instance on the same database, prepared. */
+async function startAnother(
+  onUserDeleted = async (userId: string) => {
+    await deleteAllTasks(service.database.scopeFor(userId))
+  },
+  warnings: string[] = [],
+): Promise<Accounts> {
+  const { connection } = testDatabase
+  const logger = {
+    debug() {},
+    info() {},
+    warn(_fields: object, message: string) {
+      warnings.push(message)
+    },
+    error() {},
+  }
+  const accounts = openAccounts({
+    connection,
+    secrets: [testSecret],
+    publicUrl: undefined,
+    onUserDeleted,
+    logger,
+  })
+  await accounts.prepare()
+  return accounts
+}

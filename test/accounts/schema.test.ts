@@ -33,7 +33,7 @@ test('first starts at once on one empty database make one schema and one key', a
   const first = made.filter((names) => names.length > 0)
   assert.deepEqual(
     first.map((names) => names.toSorted()),
-    [['auth.account', 'auth.jwks', 'auth.session', 'auth.user', 'auth.verification']],
+    [['auth.account', 'auth.erasure', 'auth.jwks', 'auth.session', 'auth.user', 'auth.verification']],
   )
   assert.equal(await countKeys(testDatabase), 1)
   const keys = await Promise.all(starting.map((accounts) => accounts.loadKeys()))
@@ -41,6 +41,20 @@ test('first starts at once on one empty database make one schema and one key', a
   assert.deepEqual(await starting[0]?.prepare(), [], 'and the second time there is nothing to do')
   assert.equal(await countKeys(testDatabase), 1)
   await Promise.all(starting.map((accounts) => accounts.close()))
+  await testDatabase.drop()
+})
+
+test('a role that may only read and write rows serves what another role has made', async () => {
+  const testDatabase = await createTestDatabase()
+  await open(testDatabase).prepare()
+  const role = `worker_${process.pid}`
+  await testDatabase.query(`create role ${role} login password 'worker'`)
+  await testDatabase.query(`grant usage on schema auth to ${role}`)
+  await testDatabase.query(`grant select, insert, update, delete on all tables in schema auth to ${role}`)
+  const accounts = open({ connection: { ...testDatabase.connection, user: role, password: 'worker' } })
+  assert.deepEqual(await accounts.prepare(), [])
+  await accounts.close()
+  await testDatabase.query(`drop owned by ${role}; drop role ${role}`)
   await testDatabase.drop()
 })
 
@@ -58,7 +72,7 @@ test('a first start that is cut off half way leaves nothing half made', async ()
   )
   assert.deepEqual(tables, [])
   await testDatabase.query('drop event trigger refuse')
-  assert.equal((await accounts.prepare()).length, 5)
+  assert.equal((await accounts.prepare()).length, 6)
   await accounts.close()
   await testDatabase.drop()
 })
