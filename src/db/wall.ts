@@ -44,6 +44,18 @@ const inspections = `
     pg_get_expr(p.polqual, p.polrelid) is distinct from $2
     or coalesce(pg_get_expr(p.polwithcheck, p.polrelid), $2) <> $2)
   union all
+  select format('role %s may use %s, which is no table with row-level security', w.rolname, c.oid::regclass)
+  from wall_role w, pg_class c join pg_namespace n on n.oid = c.relnamespace and n.nspname = 'app'
+  where c.relkind in ('r', 'p', 'v', 'm', 'f') and not (c.relrowsecurity and c.relforcerowsecurity)
+    and has_table_privilege(w.oid, c.oid, 'select, insert, update, delete')
+  union all
+  select format('role %s may empty %s, which no policy stops', w.rolname, t.oid::regclass)
+  from wall_role w, tables t where has_table_privilege(w.oid, t.oid, 'truncate')
+  union all
+  select format('role %s may call %s, which runs with the rights of its owner', w.rolname, p.oid::regprocedure)
+  from wall_role w, pg_proc p join pg_namespace n on n.oid = p.pronamespace and n.nspname = 'app'
+  where p.prosecdef and has_function_privilege(w.oid, p.oid, 'execute')
+  union all
   select 'the table app.tasks does not exist' where to_regclass('app.tasks') is null`
 
 /** The only expression that a policy on users' rows may have, as PostgreSQL writes it back. */

@@ -77,6 +77,26 @@ describe('each in a database of its own', { concurrency: 4 }, () => {
       'alter table app.change_counters no force row level security',
       /row-level security of app\.change_counters is not forced/,
     ],
+    [
+      'a view on tasks that the role may read',
+      'create view app.everything as select * from app.tasks; grant select on app.everything to backend_core_app',
+      /may use app\.everything, which is no table with row-level security/,
+    ],
+    [
+      'a materialized view that the role may read',
+      'create materialized view app.copies as select * from app.tasks; grant select on app.copies to public',
+      /may use app\.copies/,
+    ],
+    [
+      'the right to empty a table',
+      'grant truncate on app.tasks to public',
+      /may empty app\.tasks, which no policy stops/,
+    ],
+    [
+      'a function with the rights of its owner',
+      "create function app.spy() returns bigint language sql security definer as 'select count(*) from app.tasks'",
+      /may call app\.spy\(\), which runs with the rights of its owner/,
+    ],
     ['a dropped policy', 'drop policy own_rows on app.tasks', /app\.tasks has no policy/],
     [
       'a second policy that lets everything through',
