@@ -32,7 +32,7 @@ export async function fetchJwks(url: string, signal: AbortSignal): Promise<unkno
 async function request(url: string, signal: AbortSignal): Promise<Response> {
   try {
     // Not compressed, so that what is counted is what was sent.
-    const headers = { accept: 'application/json', 'accept-encoding': 'identity' }
+    const headers = { accept: 'application/json, application/jwk-set+json', 'accept-encoding': 'identity' }
     return await fetch(url, { headers, redirect: 'manual', credentials: 'omit', signal })
   } catch (error) {
     throw asJwksError(error, signal)

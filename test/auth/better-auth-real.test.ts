@@ -53,7 +53,7 @@ async function assertRefusedByAll(
 
 const headerOf = (token: string) => JSON.parse(Buffer.from(token.split('.')[0] ?? '', 'base64url').toString())
 
-function cachedSession(strategy: 'jwt' | 'jwe'): Partial<BetterAuthOptions> {
+function cachedSession(strategy: 'jwt' | 'jwe' | 'compact'): Partial<BetterAuthOptions> {
   return { session: { cookieCache: { enabled: true, strategy } } }
 }
 
@@ -139,6 +139,14 @@ for (const keyPairConfig of keyPairs) {
     assert.equal(await judge(verifierFor(origin), before), `accepted: ${real.userId}`)
   })
 }
+
+test('E, the session cookie in its default form, is refused', async () => {
+  const { origin, open } = await startSite()
+  for (const options of [cachedSession('compact'), { session: { cookieCache: { enabled: true } } }]) {
+    const real = await open({ ...options, plugins: [jwt()] })
+    await assertRefusedByAll(origin, real.cookies.get('better-auth.session_data'), /three parts/)
+  }
+})
 
 test('A for another issuer or audience, with the same keys, is refused', async () => {
   const { origin, open } = await startSite()

@@ -390,9 +390,11 @@ test('a stopped key set ends its load and begins no other', async () => {
   const issuer = await startFakeIssuer(keyOne)
   issuer.answer = () => {}
   const events: KeySetEvent[] = []
+  let clock = nowMs
   const keys = new KeySet({
     load: (signal) => fetchJwks(issuer.url, signal),
     onEvent: (event) => events.push(event),
+    nowMs: () => clock,
   })
   const loading = keys.warmUp()
   const finding = keys.find('EdDSA', 'one')
@@ -401,6 +403,7 @@ test('a stopped key set ends its load and begins no other', async () => {
   keys.stop()
   await loading
   assert.deepEqual(await finding, { found: undefined, retryAfterS: 1 })
+  clock += minute
   assert.deepEqual(await keys.find('EdDSA', 'one'), { found: undefined, retryAfterS: 1 })
   assert.ok(performance.now() - startedAt < 1000)
   assert.equal(issuer.requests.length, 1)
