@@ -27,7 +27,7 @@ function isAlive(pid: number): boolean {
 }
 
 async function titles(url: string, dataDir: string): Promise<string[]> {
-  const response = await fetch(`${url}/api/me/tasks`, { headers: authorize(dataDir) })
+  const response = await fetch(`${url}/api/me/tasks?limit=500`, { headers: authorize(dataDir) })
   assert.equal(response.status, 200)
   const { data } = (await response.json()) as { data: { title: string }[] }
   return data.map(({ title }) => title)
@@ -95,17 +95,25 @@ test('the database is killed: 503 while it is away, and it comes back by itself 
   const service = await startService({ DATA_DIR: dataDir })
   assert.equal(await create(service.url, dataDir, 'before'), 201)
   process.kill(serverPid(dataDir), 'SIGKILL')
-  const seen = new Set<number>()
+  const statuses: number[] = []
+  // A connection's own process may outlive the killed server for a moment and still commit, so one 201 is no end.
   await eventually(async () => {
-    const status = await create(service.url, dataDir, 'after')
-    seen.add(status)
-    return status === 201
+    statuses.push(await create(service.url, dataDir, 'after'))
+    return service.stdout().includes('"type":"restarted"') && statuses.at(-1) === 201
   })
   assert.deepEqual(
-    [...seen].filter((status) => status !== 201 && status !== 503),
+    statuses.filter((status) => status !== 201 && status !== 503),
     [],
   )
-  assert.deepEqual((await titles(service.url, dataDir)).toSorted(), ['after', 'before'])
+  const acknowledged = statuses.filter((status) => status === 201).length
+  const found = await titles(service.url, dataDir)
+  // What was answered 503 may have been written all the same.
+  const written = found.filter((title) => title === 'after').length
+  assert.ok(
+    written >= acknowledged && written <= statuses.length,
+    `${acknowledged} of ${statuses.length}: ${written}`,
+  )
+  assert.ok(found.includes('before'))
   assert.equal((await service.end('SIGTERM')).code, 0)
 })
 

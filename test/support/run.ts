@@ -1,7 +1,7 @@
 import { spawn } from 'node:child_process'
 import { randomBytes } from 'node:crypto'
 import { chmodSync, globSync, mkdtempSync, rmSync } from 'node:fs'
-import { tmpdir } from 'node:os'
+import { availableParallelism, tmpdir } from 'node:os'
 import { join } from 'node:path'
 import pg from 'pg'
 import { openDatabase } from '../../src/db/database.ts'
@@ -66,7 +66,13 @@ function runTests(cluster: Cluster): Promise<number> {
   const names = process.argv.slice(2)
   const coverage = names.includes('--coverage')
   const files = names.filter((name) => !name.startsWith('--'))
-  const options = ['--test', ...names.filter((name) => name.startsWith('--') && name !== '--coverage')]
+  // Much of the suite waits for processes and the database: one file more than there are cores.
+  const concurrency = `--test-concurrency=${availableParallelism() + 1}`
+  const options = [
+    '--test',
+    concurrency,
+    ...names.filter((name) => name.startsWith('--') && name !== '--coverage'),
+  ]
   if (coverage) {
     options.push(
       '--experimental-test-coverage',
