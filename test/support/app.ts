@@ -71,10 +71,15 @@ export async function startApp(
   const verifier = createVerifier({ secrets: [testSecret], clockToleranceS: 5 })
   const app = await createApp({ database, verifier, logger })
   const url = await app.listen({ host: '127.0.0.1', port: 0 })
-  const stop = async () => {
+  let stopped: Promise<void> | undefined
+  const stopOnce = async () => {
     await app.close()
     await database.close()
     if (options.testDatabase === undefined) await testDatabase.drop()
+  }
+  const stop = () => {
+    stopped ??= stopOnce()
+    return stopped
   }
   after(stop)
   return {
