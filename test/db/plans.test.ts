@@ -201,7 +201,7 @@ test('every statement has a plan here, and every one here is a statement', (t) =
 
 test('statements that scan, sort or read too much are detected', async () => {
   const bad = {
-    'Seq Scan': sql`t.user_id || '' = 'user-0' limit 1`,
+    'Seq Scan': sql`t.user_id || '' = 'user-0'`,
     'not entered by user_id': sql`t.created_at < '2026-01-02' and t.user_id < 'user-1'`,
     'more than a page': sql`t.user_id = 'user-0' order by t.title limit 10`,
     'rows read': sql`t.user_id = 'user-0' and t.title like '%7' order by t.created_at limit 400`,
@@ -214,7 +214,13 @@ test('statements that scan, sort or read too much are detected', async () => {
       ({ user_id }) => sql`
         select t.id from app.tasks t where ${user_id} <> '' and ${condition}`,
     )
+    // The policy alone gives the planner a use for an index; which it takes is a matter of the statistics' sample.
+    const scans = expected === 'Seq Scan' ? 'off' : 'on'
+    await client.query(
+      `set enable_indexscan = ${scans}; set enable_indexonlyscan = ${scans}; set enable_bitmapscan = ${scans}`,
+    )
     const problems = problemsOf(await explain(each, [largest], 'force_custom_plan'), limit)
+    await client.query('reset enable_indexscan; reset enable_indexonlyscan; reset enable_bitmapscan')
     assert.ok(
       problems.some((problem) => problem.includes(expected)),
       `${expected}: ${problems.join('; ')}`,
