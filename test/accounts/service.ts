@@ -1,15 +1,13 @@
 import { randomBytes } from 'node:crypto'
-import { Writable } from 'node:stream'
 import { after } from 'node:test'
-import { createLocalJWKSet, errors, type JSONWebKeySet, jwtVerify } from 'jose'
 import { type Accounts, type AccountsOptions, openAccounts } from '../../src/accounts/accounts.ts'
 import { createApp } from '../../src/app.ts'
-import type { Verifier } from '../../src/auth/verifier.ts'
+import { openVerifier } from '../../src/auth/configured-verifier.ts'
 import { type Database, openDatabase } from '../../src/db/database.ts'
 import type { App } from '../../src/http/server.ts'
 import { createLogger } from '../../src/ops/logging.ts'
 import { deleteAllTasks } from '../../src/tasks/commands.ts'
-import { type LogLine, testSecret } from '../support/app.ts'
+import { type Answer, type LogLine, memory, testSecret } from '../support/app.ts'
 import { createTestDatabase, type TestDatabase } from '../support/database.ts'
 
 export type AccountsService = {
@@ -48,7 +46,14 @@ export async function startAccounts(options: Options = {}): Promise<AccountsServ
     ...accountsOptions,
   })
   if (prepare) await accounts.prepare()
-  const app = await createApp({ database, verifier: verifierOf(accounts), accounts, logger })
+  // As main.ts puts them together: the keys of accounts go to the verifier by its own rules.
+  const { verifier } = openVerifier(
+    { secrets: [testSecret], issuer: accounts, clockToleranceS: 5 },
+    (event) => {
+      logger.debug(event, 'keys')
+    },
+  )
+  const app = await createApp({ database, verifier, accounts, logger })
   const url = await app.listen({ host: '127.0.0.1', port: 0 })
   let stopped = false
   const stop = async () => {
@@ -63,32 +68,6 @@ export async function startAccounts(options: Options = {}): Promise<AccountsServ
   return { url, app, accounts, database, testDatabase, logs, stop }
 }
 
-/** Verifies the tokens of accounts with a library, in place of the service's own verifier. */
-function verifierOf(accounts: Accounts): Verifier {
-  return {
-    async verify(token) {
-      try {
-        const keys = createLocalJWKSet((await accounts.loadKeys()) as JSONWebKeySet)
-        const { issuer, audience } = accounts
-        const { payload } = await jwtVerify(token, keys, { issuer, audience, algorithms: ['EdDSA'] })
-        return { ok: true, userId: String(payload.sub), expiresAtS: Number(payload.exp) }
-      } catch (error) {
-        const code = error instanceof errors.JWTExpired ? 'TOKEN_EXPIRED' : 'TOKEN_INVALID'
-        return { ok: false, code, reason: String(error) }
-      }
-    },
-  }
-}
-
-export type Reply = {
-  readonly status: number
-  readonly headers: Headers
-  readonly text: string
-  /** The parsed body; tests read it as what they expect it to be. */
-  // biome-ignore lint/suspicious/noExplicitAny: an assertion on any member of an answer is the point of a test
-  readonly body: any
-}
-
 export type Asked = {
   readonly headers?: Record<string, string>
   /** Sent as JSON. */
@@ -98,7 +77,7 @@ export type Asked = {
 }
 
 /** Sends a request as a program does: without an Origin. */
-export async function ask(url: string, method: string, path: string, asked: Asked = {}): Promise<Reply> {
+export async function ask(url: string, method: string, path: string, asked: Asked = {}): Promise<Answer> {
   const { headers = {}, json, raw = json === undefined ? undefined : JSON.stringify(json) } = asked
   const response = await fetch(`${url}${path}`, {
     method,
@@ -149,13 +128,4 @@ export async function tokenOf({ url }: { url: string }, { bearer }: Account) {
   const { status, text, body } = await ask(url, 'GET', '/api/auth/token', { headers: bearer })
   if (status !== 200) throw new Error(`No token was given: ${text}`)
   return { authorization: `Bearer ${body.token}` }
-}
-
-function memory(lines: LogLine[]): Writable {
-  return new Writable({
-    write(chunk: Buffer, _encoding, done) {
-      for (const line of chunk.toString().split('\n').filter(Boolean)) lines.push(JSON.parse(line))
-      done()
-    },
-  })
 }

@@ -143,7 +143,8 @@ function client(url: string, userId: string, token: string, authorization: strin
   }
 }
 
-function memory(lines: LogLine[]): Writable {
+/** A destination of a logger that keeps its lines. */
+export function memory(lines: LogLine[]): Writable {
   return new Writable({
     write(chunk: Buffer, _encoding, done) {
       for (const line of chunk.toString().split('\n').filter(Boolean)) lines.push(JSON.parse(line))
