@@ -33,7 +33,17 @@ async function send(client: pg.Client, user: string, text: string, columns: Shap
   const columnList = Object.keys(columns).map((name) => ({ name, parse: (value: string) => value }))
   const name = `s${randomUUID()}`
   const statement: Statement = {
-    ...{ name, preparedAs: name, text, parameters: {}, columns, parameterList: [], columnList, on: 'user', writes: false },
+    ...{
+      name,
+      preparedAs: name,
+      text,
+      parameters: {},
+      columns,
+      parameterList: [],
+      columnList,
+      on: 'user',
+      writes: false,
+    },
   }
   const { step, rows } = reading({ statement, values: [] }, user)
   const exchange = new Exchange([enterScope(user, timeoutMs), step])
