@@ -17,7 +17,7 @@ export async function storeTasks(service: TestService, user: Client, count: numb
   await createTasks(service.database.scopeFor(user.userId), tasks)
 }
 
-export type StoredFields = Partial<Omit<Task, 'user_id' | 'version' | 'completed_at'>>
+type StoredFields = Partial<Omit<Task, 'user_id' | 'version' | 'completed_at'>>
 
 /**
  * Stores tasks with ids and times of the test's own choice, past the API, each at the user's next version; returns them
