@@ -7,6 +7,7 @@ import { type Statement, sql, statement, statements, toValues } from '../../src/
 // Registers every statement of the service.
 import '../../src/app.ts'
 import { createTestDatabase } from '../support/database.ts'
+import { isListStatement, wholeList } from '../support/list-values.ts'
 
 // What each statement reads, on 100,000 tasks of 1,000 users and 5,000 of one more: under the scope's role and user,
 // with the plan made for the values and with the plan made for any, in a transaction that is rolled back.
@@ -43,7 +44,6 @@ assert.ok(some)
 const { id } = some
 /** The longest page: 500 tasks, and the one that tells whether another follows. */
 const limit = 501
-const halfWay = { created_at: '2026-04-15T04:00:00.000Z', id }
 const noChange = {
   title: null,
   set_description: false,
@@ -72,20 +72,18 @@ const cases: Readonly<Record<string, readonly { values: Values; rows: number }[]
   delete_task: [{ values: { id, if_match: [2500] }, rows: 1 }],
   create_tasks: [{ values: { tasks: newTasks }, rows: 0 }],
   delete_tasks: [{ values: {}, rows: 5000 }],
-  list_tasks: [
-    { values: { limit }, rows: limit },
-    { values: { limit: 2 }, rows: 2 },
-  ],
-  list_tasks_after: [{ values: { limit, ...halfWay }, rows: limit }],
-  list_tasks_by_completed: [
-    { values: { limit, completed: false }, rows: limit },
-    // Fewer than a page: all of them, and no others.
-    { values: { limit, completed: true }, rows: 100 },
-  ],
-  list_tasks_by_completed_after: [
-    { values: { limit, completed: false, ...halfWay }, rows: limit },
-    { values: { limit: 21, completed: true, ...halfWay }, rows: 21 },
-  ],
+  ...Object.fromEntries(declared.filter(isListStatement).map((each) => [each.name, listCases(each)])),
+}
+
+/** What list-plans.test.ts looks at more closely: a list of those that are not completed, or of all. */
+function listCases({ name, parameters }: Statement): { values: Values; rows: number }[] {
+  const values = wholeList(parameters)
+  if (!name.startsWith('list')) return [{ values, rows: 5000 }]
+  return [
+    { values, rows: limit },
+    { values: { ...values, limit: 2 }, rows: 2 },
+    { values: { ...values, known: [5000, 100] }, rows: 1 },
+  ]
 }
 
 type Node = {

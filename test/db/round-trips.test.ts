@@ -103,6 +103,15 @@ type Operation = (user: Client, id: string) => Promise<{ status: number }>
 const operations: Readonly<Record<string, readonly [number, Operation]>> = {
   listTasks: [200, (user) => user.get('/api/me/tasks?limit=1')],
   'listTasks of the completed': [200, (user) => user.get('/api/me/tasks?completed=true')],
+  'listTasks with a search': [200, (user) => user.get('/api/me/tasks?q=x&sort=title')],
+  'listTasks that the client knows': [
+    304,
+    (user) => user.get('/api/me/tasks?sort=-title', { 'if-none-match': '*' }),
+  ],
+  'listTasks that the client knew before': [
+    200,
+    (user) => user.get('/api/me/tasks?sort=updated_at', { 'if-none-match': 'W/"0.AAAAAAAA"' }),
+  ],
   createTask: [201, (user) => user.post('/api/me/tasks', { title: 'x' })],
   'createTask with an id': [201, (user) => user.post('/api/me/tasks', { title: 'x', id: randomUUID() })],
   getTask: [200, (user, id) => user.get(`/api/me/tasks/${id}`)],
@@ -155,6 +164,21 @@ test('every page of a list costs one round trip', async () => {
     pages++
   }
   assert.equal(pages, 3)
+})
+
+test('a list with its total costs one round trip, also where the client knows it', async () => {
+  const user = service.as(newUser())
+  await makeTask(user)
+  for (const [known, status] of [
+    ['"x"', 200],
+    ['*', 304],
+  ] as const) {
+    const sent = await sentDuring(async () => {
+      const answer = await user.get('/api/me/tasks?count=true&sort=-updated_at', { 'if-none-match': known })
+      assert.equal(answer.status, status)
+    })
+    assert.match(sent, /^BE(P?BE){2}S$/)
+  }
 })
 
 test('a create whose id exists costs one too', async () => {

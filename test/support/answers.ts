@@ -59,8 +59,13 @@ export function assertTask(answer: Answer, status: number, fields: Partial<Task>
   return data
 }
 
-/** Checks a page of a list, its envelope and its Link header, and returns the tasks. */
-export function assertPage(answer: Answer): { readonly tasks: Task[]; readonly next: string | null } {
+/** What a page of a list holds; `total` where it was asked for. */
+export type Page = { readonly tasks: Task[]; readonly next: string | null; readonly total?: number }
+
+export const listEtagForm = /^W\/"(\d+)\.[\w-]{8}"$/
+
+/** Checks a page of a list, its envelope and its headers, and returns the tasks. */
+export function assertPage(answer: Answer): Page {
   assert.equal(answer.status, 200, answer.text)
   assert.match(answer.headers.get('content-type') ?? '', /^application\/json; charset=utf-8$/)
   assert.equal(answer.headers.get('cache-control'), 'private, no-cache')
@@ -68,11 +73,13 @@ export function assertPage(answer: Answer): { readonly tasks: Task[]; readonly n
   assert.deepEqual(rest, { status: 'success' })
   assert.ok(Array.isArray(data))
   for (const task of data) assert.deepEqual(Object.keys(task).sort(), taskFields)
-  const { next_cursor: next, ...others } = meta
+  assert.match(answer.headers.get('etag') ?? '', listEtagForm)
+  const { next_cursor: next, total, ...others } = meta
   assertMeta(answer, others)
+  if ('total' in meta) assert.ok(Number.isSafeInteger(total) && total >= data.length, `${total}`)
   assert.ok(next === null || (typeof next === 'string' && next !== ''))
   assert.equal(answer.headers.get('link') === null, next === null)
-  return { tasks: data, next }
+  return { tasks: data, next, ...('total' in meta && { total }) }
 }
 
 /** The lines that the log has of a request, once the one that ends it is there. */
