@@ -25,7 +25,7 @@ const mayImport: Readonly<Record<string, readonly string[]>> = {
   app: ['accounts', 'auth', 'db', 'http', 'ops', 'tasks'],
   'describe-api': ['app', 'auth', 'db', 'ops'],
   cli: ['accounts', 'auth', 'config', 'db', 'describe-api', 'errors', 'tasks'],
-  main: ['app', 'auth', 'cli', 'config', 'db', 'errors', 'http', 'ops'],
+  main: ['app', 'auth', 'cli', 'config', 'db', 'errors', 'http', 'ops', 'tasks'],
 }
 
 /** The modules of src/db that the rest of the service may know. */

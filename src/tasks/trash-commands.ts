@@ -1,0 +1,77 @@
+import type { UserScope } from '../db/database.ts'
+import { AppError } from '../errors.ts'
+import { preconditionFailed } from './commands.ts'
+import type { Task, TrashedTask } from './task.ts'
+import { writeTrashCursor } from './trash-cursor.ts'
+import {
+  findVersion,
+  listTrash,
+  removeAllForGood,
+  removeForGood,
+  restoreFromTrash,
+  type TrashPage,
+  type TrashPosition,
+} from './trash-store.ts'
+
+/**
+ * A page of the user's trash, what was deleted last first.
+ *
+ * @param page.after begins after this place, or at the newest when undefined
+ * @param page.limit most tasks to return
+ * @param page.count whether to count all
+ * @returns the page, and the cursor of the one after it or null
+ */
+export async function readTrash(
+  scope: UserScope,
+  { after, limit, count }: { after: TrashPosition | undefined; limit: number; count: boolean },
+): Promise<TrashPage & { readonly next: string | null }> {
+  // One task more than asked for tells whether a page follows.
+  const found = await listTrash(scope, { after, limit: limit + 1, count })
+  const tasks = found.tasks.slice(0, limit)
+  const last = tasks.at(-1)
+  const follows = found.tasks.length > limit && last !== undefined
+  return { ...found, tasks, next: follows ? writeTrashCursor(scope.userId, last) : null }
+}
+
+/** The number of the user's last change, of which the ETag of a list is made; 0 before the first. */
+export async function readTrashVersion(scope: UserScope): Promise<number> {
+  return findVersion(scope)
+}
+
+/**
+ * Takes a task out of the trash; one that is not in it stays as it is.
+ *
+ * @throws AppError TASK_NOT_FOUND
+ */
+export async function restoreTask(scope: UserScope, id: string): Promise<Task> {
+  const task = await restoreFromTrash(scope, id)
+  if (task === undefined) throw new AppError('TASK_NOT_FOUND')
+  return task
+}
+
+/**
+ * Removes a task in the trash for good, and returns it as it was.
+ *
+ * @param ifMatch versions that the client allows, or null for any
+ * @throws AppError TASK_NOT_FOUND, for a task that is not in the trash too; PRECONDITION_FAILED with the task as it is
+ */
+export async function purgeTask(
+  scope: UserScope,
+  id: string,
+  ifMatch: readonly number[] | null,
+): Promise<TrashedTask> {
+  const removal = await removeForGood(scope, id, ifMatch)
+  if (removal === undefined) throw new AppError('TASK_NOT_FOUND')
+  if (removal.outcome === 'mismatch') throw preconditionFailed(removal.task)
+  return removal.task
+}
+
+/**
+ * Removes everything in the user's trash for good. A very full one is emptied in parts: after a failure, what is left
+ * can be removed by the same call again.
+ *
+ * @returns how many tasks there were
+ */
+export async function emptyTrash(scope: UserScope): Promise<number> {
+  return removeAllForGood(scope)
+}
