@@ -6,6 +6,7 @@ import { type Shape, type Statement, sql, statement, statements } from '../../sr
 import { toRfc3339 } from '../../src/db/types.ts'
 // Registers every statement of the service.
 import '../../src/app.ts'
+import '../../src/tasks/sweep.ts'
 import { createTestDatabase } from '../support/database.ts'
 
 const testDatabase = await createTestDatabase()
