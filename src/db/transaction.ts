@@ -64,6 +64,7 @@ export class Transaction {
   readonly #waiting: Step[]
   /** Whether the server has begun it. */
   #begun = false
+  #queued = false
   #over = false
   #depth = 0
   #wrote = false
@@ -98,6 +99,7 @@ export class Transaction {
 
   queue({ statement: { name, text, writes }, values }: Call): void {
     this.#wrote ||= writes
+    this.#queued = true
     this.#waiting.push({ name, text, values: [this.#userId, ...values] })
   }
 
@@ -119,7 +121,7 @@ export class Transaction {
 
   /** @throws Error when the server did not commit, as after a failed statement whose error was swallowed */
   async commit(): Promise<void> {
-    if (!this.#begun && !this.#wrote) return
+    if (!this.#begun && !this.#queued) return
     const tag = await this.#send([commit])
     if (tag !== 'COMMIT') throw new Error(`The transaction ended with ${tag}, not with COMMIT`)
   }
