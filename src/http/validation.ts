@@ -1,6 +1,7 @@
 import { Ajv, type ErrorObject, type ValidateFunction } from 'ajv'
 import type { FastifyInstance, FastifyRequest, FastifySchema } from 'fastify'
 import { AppError, type ErrorDetail } from '../errors.ts'
+import { readTime } from '../lib/rfc3339.ts'
 import { isEntityTagList } from './etag.ts'
 
 declare module 'fastify' {
@@ -55,7 +56,7 @@ function createAjv(): Ajv {
   const ajv = new Ajv({ allErrors: true, useDefaults: true, verbose: true, allowUnionTypes: true })
   ajv.addFormat('uuid', /^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$/i)
   ajv.addFormat('entity-tags', isEntityTagList)
-  ajv.addFormat('date-time', true)
+  ajv.addFormat('date-time', (text) => readTime(text) !== undefined)
   // What a schema says for people: the text of a problem, examples for the OpenAPI document.
   ajv.addVocabulary(['x-message', 'example'])
   ajv.addKeyword({
@@ -159,6 +160,8 @@ function explain(
       return 'must not be empty'
     case 'format':
       return parentSchema?.['x-message'] ?? `must be a valid ${parentSchema?.format}`
+    case 'enum':
+      return `must be one of ${[params.allowedValues].flat().join(', ')}`
     case 'minProperties':
       return 'must name at least one field'
     case 'type':

@@ -4,7 +4,7 @@ import { type Static, Type } from 'typebox'
  * Text that PostgreSQL can store and JSON can carry unaltered: no NUL and no lone surrogate. Under the `u` flag, which
  * JSON Schema asks for, the surrogate range matches lone ones only.
  */
-const storableText = {
+export const storableText = {
   pattern: '^[^\\u0000\\uD800-\\uDFFF]*$',
   'x-message': 'must not contain NUL or a lone surrogate',
 }
@@ -112,24 +112,9 @@ export const TaskParams = Type.Object({
   task_id: Type.String({ ...taskId, description: 'The id of the task.' }),
 })
 
-export const ListQuery = Type.Object(
-  {
-    completed: Type.Optional(
-      Type.Boolean({ description: 'Only tasks that are (true) or are not (false) completed.' }),
-    ),
-    limit: Type.Optional(
-      Type.Integer({ minimum: 1, maximum: 500, description: 'Most tasks in one answer; 100 when left out.' }),
-    ),
-    cursor: Type.Optional(
-      Type.String({ minLength: 1, maxLength: 1_000, description: 'meta.next_cursor of the page before.' }),
-    ),
-  },
-  { additionalProperties: false },
-)
-
 export const NoQuery = Type.Object({}, { additionalProperties: false })
 
-const entityTags = {
+export const entityTags = {
   format: 'entity-tags',
   'x-message': 'must be quoted entity tags such as "7", or *',
   maxLength: 1_000,

@@ -2,41 +2,7 @@ import type { UserScope } from '../db/database.ts'
 import { AppError } from '../errors.ts'
 import { preconditionFailed } from './commands.ts'
 import type { Task, TrashedTask } from './task.ts'
-import { writeTrashCursor } from './trash-cursor.ts'
-import {
-  findVersion,
-  listTrash,
-  removeAllForGood,
-  removeForGood,
-  restoreFromTrash,
-  type TrashPage,
-  type TrashPosition,
-} from './trash-store.ts'
-
-/**
- * A page of the user's trash, what was deleted last first.
- *
- * @param page.after begins after this place, or at the newest when undefined
- * @param page.limit most tasks to return
- * @param page.count whether to count all
- * @returns the page, and the cursor of the one after it or null
- */
-export async function readTrash(
-  scope: UserScope,
-  { after, limit, count }: { after: TrashPosition | undefined; limit: number; count: boolean },
-): Promise<TrashPage & { readonly next: string | null }> {
-  // One task more than asked for tells whether a page follows.
-  const found = await listTrash(scope, { after, limit: limit + 1, count })
-  const tasks = found.tasks.slice(0, limit)
-  const last = tasks.at(-1)
-  const follows = found.tasks.length > limit && last !== undefined
-  return { ...found, tasks, next: follows ? writeTrashCursor(scope.userId, last) : null }
-}
-
-/** The number of the user's last change, of which the ETag of a list is made; 0 before the first. */
-export async function readTrashVersion(scope: UserScope): Promise<number> {
-  return findVersion(scope)
-}
+import { removeAllForGood, removeForGood, restoreFromTrash } from './trash-store.ts'
 
 /**
  * Takes a task out of the trash; one that is not in it stays as it is.

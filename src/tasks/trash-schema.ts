@@ -1,4 +1,5 @@
 import { Type } from 'typebox'
+import { pagingParameters } from './list-schema.ts'
 import { exampleTask, TaskSchema } from './schema.ts'
 
 export const exampleTrashedTask = {
@@ -20,17 +21,4 @@ export const TrashedTaskSchema = Type.Object(
   { $id: 'TrashedTask', title: 'TrashedTask', additionalProperties: false, examples: [exampleTrashedTask] },
 )
 
-export const TrashQuery = Type.Object(
-  {
-    limit: Type.Optional(
-      Type.Integer({ minimum: 1, maximum: 500, description: 'Most tasks in one answer; 100 when left out.' }),
-    ),
-    cursor: Type.Optional(
-      Type.String({ minLength: 1, maxLength: 1_000, description: 'meta.next_cursor of the page before.' }),
-    ),
-    count: Type.Optional(
-      Type.Boolean({ description: 'Whether to count the tasks in the trash, as meta.total.' }),
-    ),
-  },
-  { additionalProperties: false },
-)
+export const TrashQuery = Type.Object(pagingParameters, { additionalProperties: false })

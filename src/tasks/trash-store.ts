@@ -4,12 +4,9 @@ import { lockCounter, taskColumns } from './store.ts'
 import type { Task, TrashedTask } from './task.ts'
 
 /** The columns of a task in the trash. They are null in no row of it, but the table allows it for other tasks. */
-const trashedColumns = { ...taskColumns, deleted_at: 'timestamptz?' } as const
+export const trashedColumns = { ...taskColumns, deleted_at: 'timestamptz?' } as const
 
 type TrashedRow = ValuesOf<typeof trashedColumns>
-
-/** A place in the trash: the task after which the next page begins. */
-export type TrashPosition = { readonly deletedAt: string; readonly id: string }
 
 /** What became of a task that was to be removed for good. */
 export type Removal = { readonly outcome: 'removed' | 'mismatch'; readonly task: TrashedTask }
@@ -96,36 +93,8 @@ const empty = statement(
   select count(*) as removed from removed`,
 )
 
-const newestFirst = sql`order by t.deleted_at desc, t.id desc`
-
-const list = statement(
-  'list_trash',
-  { limit: 'int8' },
-  trashedColumns,
-  ({ user_id, limit }) => sql`
-  select ${selectList(trashedColumns, 't')} from app.tasks t
-  where t.user_id = ${user_id} and t.deleted_at is not null ${newestFirst} limit ${limit}`,
-)
-
-const listAfter = statement(
-  'list_trash_after',
-  { limit: 'int8', deleted_at: 'timestamptz', id: 'uuid' },
-  trashedColumns,
-  ({ user_id, limit, deleted_at, id }) => sql`
-  select ${selectList(trashedColumns, 't')} from app.tasks t
-  where t.user_id = ${user_id} and t.deleted_at is not null and (t.deleted_at, t.id) < (${deleted_at}, ${id})
-  ${newestFirst} limit ${limit}`,
-)
-
-const count = statement(
-  'count_trash',
-  {},
-  { total: 'int8' },
-  ({ user_id }) => sql`
-  select count(*) as total from app.tasks t where t.user_id = ${user_id} and t.deleted_at is not null`,
-)
-
-function toTrashed({ deleted_at, ...task }: TrashedRow): TrashedTask {
+/** The row as a task, for which the type has no null. */
+export function toTrashed({ deleted_at, ...task }: TrashedRow): TrashedTask {
   if (deleted_at === null) throw new Error('The store answered with a task that is not in the trash')
   return { ...task, deleted_at }
 }
@@ -173,50 +142,4 @@ export async function removeAllForGood(scope: UserScope): Promise<number> {
     total += removed
     if (removed < emptyBatchRows) return total
   }
-}
-
-const readVersion = statement(
-  'trash_version',
-  {},
-  { version: 'int8' },
-  ({ user_id }) => sql`select c.version from app.change_counters c where c.user_id = ${user_id}`,
-)
-
-/** The number of the user's last change, 0 before the first. */
-export async function findVersion(scope: UserScope): Promise<number> {
-  return (await scope.run(readVersion, {}))[0]?.version ?? 0
-}
-
-/** A page of the trash. */
-export type TrashPage = {
-  /** The number of the user's last change that all of the page is in. */
-  readonly version: number
-  readonly tasks: readonly TrashedTask[]
-  /** How many tasks the trash holds, where that was asked. */
-  readonly total: number | undefined
-}
-
-/**
- * The user's trash, what was deleted last first, in one round trip. The version is read first: a change that comes in
- * between is then in the tasks at most, and the page's ETag says less than it shows, never more.
- *
- * @param page.after begins after this place, or at the newest when undefined
- * @param page.limit most tasks to return
- * @param page.count whether to count all
- */
-export async function listTrash(
-  scope: UserScope,
-  page: { after: TrashPosition | undefined; limit: number; count: boolean },
-): Promise<TrashPage> {
-  const { after, limit } = page
-  const pageCall =
-    after === undefined
-      ? call(list, { limit })
-      : call(listAfter, { limit, deleted_at: after.deletedAt, id: after.id })
-  const [[counter], rows, counted] = await scope.runAll([
-    call(readVersion, {}),
-    pageCall,
-    ...(page.count ? [call(count, {})] : []),
-  ] as const)
-  return { version: counter?.version ?? 0, tasks: rows.map(toTrashed), total: counted?.[0]?.total }
 }

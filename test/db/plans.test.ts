@@ -2,12 +2,13 @@ import assert from 'node:assert/strict'
 import { randomUUID } from 'node:crypto'
 import { after, test } from 'node:test'
 import pg from 'pg'
-import { appRole, observerRole, scopeStatement } from '../../src/db/scope.ts'
+import { appRole, observerRole, scopeText } from '../../src/db/scope.ts'
 import { observerStatements, type Statement, sql, statement, statements, toValues } from '../../src/db/sql.ts'
 // Registers every statement of the service.
 import '../../src/app.ts'
 import '../../src/tasks/sweep.ts'
 import { createTestDatabase } from '../support/database.ts'
+import { isListStatement, wholeList } from '../support/list-values.ts'
 
 // What each statement reads, on 100,000 tasks of 1,000 users and 5,000 of one more: under the scope's role and user,
 // with the plan made for the values and with the plan made for any, in a transaction that is rolled back.
@@ -68,7 +69,6 @@ assert.ok(some)
 const { id } = some
 /** The longest page: 500 tasks, and the one that tells whether another follows. */
 const limit = 501
-const halfWay = { created_at: '2026-04-15T04:00:00.000Z', id }
 const noChange = {
   title: null,
   set_description: false,
@@ -77,6 +77,7 @@ const noChange = {
   toggle: false,
   if_match: null,
 }
+const newest = { deleted_at: 'infinity', id: 'ffffffff-ffff-ffff-ffff-ffffffffffff' }
 const batch = { lock_key: 1, limit: 500 }
 const newTask = { title: 'New', description: null, completed: true }
 const newTasks = Array.from({ length: 100 }, () => ({ id: randomUUID(), ...newTask }))
@@ -112,10 +113,16 @@ const cases: Readonly<Record<string, readonly { values: Values; rows: number }[]
     { values: { limit: 5000 }, rows: 5000 },
     { values: { limit: 100 }, rows: 100 },
   ],
-  list_trash: [{ values: { limit }, rows: limit }],
-  list_trash_after: [{ values: { limit, ...trashed }, rows: limit }],
-  count_trash: [{ values: {}, rows: 5000 }],
-  trash_version: [{ values: {}, rows: 1 }],
+  list_trash: [
+    { values: { limit, known: [], ...newest }, rows: limit },
+    { values: { limit, known: [], ...trashed }, rows: limit },
+    { values: { limit: 2, known: [], ...trashed }, rows: 2 },
+    { values: { limit, known: [30000], ...newest }, rows: 1 },
+  ],
+  count_trash: [
+    { values: { known: [] }, rows: 5000 },
+    { values: { known: [30000] }, rows: 1 },
+  ],
   sweep_trash: [
     { values: { ...batch, days: 30 }, rows: 500 },
     { values: { ...batch, days: 200 }, rows: 1 },
@@ -125,20 +132,18 @@ const cases: Readonly<Record<string, readonly { values: Values; rows: number }[]
     { values: { ...batch, days: 200 }, rows: 1 },
   ],
   sweep_idempotency_keys: [{ values: batch, rows: 500 }],
-  list_tasks: [
-    { values: { limit }, rows: limit },
-    { values: { limit: 2 }, rows: 2 },
-  ],
-  list_tasks_after: [{ values: { limit, ...halfWay }, rows: limit }],
-  list_tasks_by_completed: [
-    { values: { limit, completed: false }, rows: limit },
-    // Fewer than a page: all of them, and no others.
-    { values: { limit, completed: true }, rows: 100 },
-  ],
-  list_tasks_by_completed_after: [
-    { values: { limit, completed: false, ...halfWay }, rows: limit },
-    { values: { limit: 21, completed: true, ...halfWay }, rows: 21 },
-  ],
+  ...Object.fromEntries(declared.filter(isListStatement).map((each) => [each.name, listCases(each)])),
+}
+
+/** What list-plans.test.ts looks at more closely: a list of those that are not completed, or of all. */
+function listCases({ name, parameters }: Statement): { values: Values; rows: number }[] {
+  const values = wholeList(parameters)
+  if (!name.startsWith('list')) return [{ values, rows: 5000 }]
+  return [
+    { values, rows: limit },
+    { values: { ...values, limit: 2 }, rows: 2 },
+    { values: { ...values, known: [5000, 30000] }, rows: 1 },
+  ]
 }
 
 type Node = {
@@ -161,7 +166,7 @@ async function explain(
 ): Promise<Node[]> {
   await client.query('begin')
   try {
-    await client.query(scopeStatement.text, [role, role === appRole ? values[0] : '', '0'])
+    await client.query(scopeText, [role, role === appRole ? values[0] : '', '0'])
     await client.query(`select set_config('plan_cache_mode', $1, true)`, [mode])
     await client.query(`prepare explained as ${text}`)
     const literals = values.map((value) => (value === null ? 'null' : pg.escapeLiteral(String(value))))

@@ -247,6 +247,7 @@ function comparable({ status, headers, text }: Sent, isLoose = false): string {
     .replaceAll(/\d{4}-\d\d-\d\dT[\d:.]+Z/g, '<time>')
     .replaceAll(/[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}/gi, '<uuid>')
     .replaceAll(/\b[0-9a-f]{32}\b/g, '<user>')
+    .replaceAll(/(?<=W\/\\"\d+\.)[\w-]{8}/g, '<user>')
 }
 
 async function send(

@@ -1,15 +1,13 @@
 import { Type } from 'typebox'
-import { success } from '../../http/envelope.ts'
-import { formatEtag, matchesIfNoneMatch } from '../../http/etag.ts'
-import { errorResponses, successResponse } from '../../http/responses.ts'
+import { answerList, readKnownCounters } from '../../http/list.ts'
+import { errorResponses } from '../../http/responses.ts'
 import type { App } from '../../http/server.ts'
-import { IfNoneMatchHeaders, UserParams } from '../schema.ts'
-import { readTrash, readTrashVersion } from '../trash-commands.ts'
-import { readTrashCursor } from '../trash-cursor.ts'
+import { defaultLimit, ListHeaders } from '../list-schema.ts'
+import { UserParams } from '../schema.ts'
+import { readTrashCursor, writeTrashCursor } from '../trash-cursor.ts'
+import { listTrash } from '../trash-list-store.ts'
 import { exampleTrashedTask, TrashQuery } from '../trash-schema.ts'
-import type { TaskRouteDependencies } from './shared.ts'
-
-const defaultLimit = 100
+import { listResponses, type TaskRouteDependencies } from './shared.ts'
 
 export function registerListTrash(app: App, { database }: TaskRouteDependencies): void {
   app.route({
@@ -19,50 +17,25 @@ export function registerListTrash(app: App, { database }: TaskRouteDependencies)
       operationId: 'listTrash',
       tags: ['Trash'],
       summary: 'List the tasks in the trash, what was deleted last first',
+      description: 'A task that is there throughout is shown once, whatever is written meanwhile.',
       params: UserParams,
       querystring: TrashQuery,
-      headers: IfNoneMatchHeaders,
+      headers: ListHeaders,
       response: {
-        200: successResponse({
-          description: 'A page of the trash.',
-          data: Type.Array(Type.Ref('TrashedTask#')),
-          example: [exampleTrashedTask],
-          meta: {
-            next_cursor: Type.Union([Type.String(), Type.Null()], { description: 'null on the last page.' }),
-            total: Type.Optional(
-              Type.Integer({ minimum: 0, description: 'All tasks in the trash, with count=true.' }),
-            ),
-          },
-          exampleMeta: { next_cursor: null },
-          headers: {
-            ETag: "Weak; another whenever anything in the user's data has changed.",
-            Link: 'The next page, with rel="next", where there is one (RFC 8288).',
-          },
-        }),
-        304: { description: 'If-None-Match names the present ETag.', type: 'null' },
+        ...listResponses('A page of the trash.', Type.Ref('TrashedTask#'), exampleTrashedTask),
         ...errorResponses('INVALID_CURSOR'),
       },
     },
     async handler(request, reply) {
-      const { limit = defaultLimit, cursor, count = false } = request.query
-      const after = readTrashCursor(request.userId, cursor)
-      const scope = database.scopeFor(request.userId)
-      const known = request.headers['if-none-match']
-      if (known !== undefined) {
-        const etag = formatEtag(await readTrashVersion(scope))
-        if (matchesIfNoneMatch(known, etag)) return reply.code(304).header('etag', `W/${etag}`).send()
-      }
-      const { version, tasks, next, total } = await readTrash(scope, { after, limit, count })
-      reply.header('etag', `W/${formatEtag(version)}`)
-      if (next !== null) reply.header('link', `<${nextUrl(request.url, next)}>; rel="next"`)
-      return success(request, tasks, { next_cursor: next, ...(total !== undefined && { total }) })
+      const { userId, query } = request
+      const { limit = defaultLimit, count = false } = query
+      const known = readKnownCounters(request.headers['if-none-match'], userId)
+      const after = readTrashCursor(userId, query.cursor)
+      // One task more than asked for tells whether a page follows.
+      const page = { after, limit: limit + 1, known, count }
+      const { counter, tasks: found, total } = await listTrash(database.scopeFor(userId), page)
+      const cursorAfter = (last: (typeof found)[number]) => writeTrashCursor(userId, last)
+      return answerList(request, reply, { userId, counter, known, found, limit, total, cursorAfter })
     },
   })
-}
-
-function nextUrl(url: string, cursor: string): string {
-  const [path, query] = url.split('?', 2)
-  const parameters = new URLSearchParams(query)
-  parameters.set('cursor', cursor)
-  return `${path}?${parameters}`
 }
