@@ -82,14 +82,25 @@ function assertOneTask<T extends Task>(
 }
 
 /** Checks a page of a list, its envelope and its Link header, and returns the tasks. */
-export function assertPage(answer: Answer): { readonly tasks: Task[]; readonly next: string | null } {
+export function assertPage(answer: Answer): Page<Task> {
+  return assertPageOf(answer, taskFields)
+}
+
+/** The same for a page of the trash. */
+export function assertTrashPage(answer: Answer): Page<TrashedTask> {
+  return assertPageOf(answer, trashedTaskFields)
+}
+
+type Page<T> = { readonly tasks: T[]; readonly next: string | null }
+
+function assertPageOf<T>(answer: Answer, names: readonly string[]): Page<T> {
   assert.equal(answer.status, 200, answer.text)
   assert.match(answer.headers.get('content-type') ?? '', /^application\/json; charset=utf-8$/)
   assert.equal(answer.headers.get('cache-control'), 'private, no-cache')
   const { data, meta, ...rest } = answer.body
   assert.deepEqual(rest, { status: 'success' })
   assert.ok(Array.isArray(data))
-  for (const task of data) assert.deepEqual(Object.keys(task).sort(), taskFields)
+  for (const task of data) assert.deepEqual(Object.keys(task).sort(), names)
   const { next_cursor: next, ...others } = meta
   assertMeta(answer, others)
   assert.ok(next === null || (typeof next === 'string' && next !== ''))
