@@ -138,7 +138,7 @@ export type SweepsOptions = SweepOptions & {
  * instances that started together do not meet each time. Never rejects; nothing need wait for it.
  */
 export async function runSweeps(options: SweepsOptions): Promise<void> {
-  const { signal, intervalMs = 3_600_000, firstDelayMs = 5_000, retryMs = 60_000, onSweep } = options
+  const { signal, intervalMs = 3_600_000, firstDelayMs = 2_000, retryMs = 60_000, onSweep } = options
   let waitMs = firstDelayMs
   while (await elapsed(waitMs * (0.75 + Math.random() / 2), signal)) {
     const startedAt = performance.now()
