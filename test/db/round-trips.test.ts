@@ -106,6 +106,15 @@ const inTrash: Operation = (user, id) => user.delete(`/api/me/tasks/${id}`)
 const operations: Readonly<Record<string, readonly [number, Operation, Operation?]>> = {
   listTasks: [200, (user) => user.get('/api/me/tasks?limit=1')],
   'listTasks of the completed': [200, (user) => user.get('/api/me/tasks?completed=true')],
+  'listTasks with a search': [200, (user) => user.get('/api/me/tasks?q=x&sort=title')],
+  'listTasks that the client knows': [
+    304,
+    (user) => user.get('/api/me/tasks?sort=-title', { 'if-none-match': '*' }),
+  ],
+  'listTasks that the client knew before': [
+    200,
+    (user) => user.get('/api/me/tasks?sort=updated_at', { 'if-none-match': 'W/"0.AAAAAAAA"' }),
+  ],
   createTask: [201, (user) => user.post('/api/me/tasks', { title: 'x' })],
   'createTask with an id': [201, (user) => user.post('/api/me/tasks', { title: 'x', id: randomUUID() })],
   getTask: [200, (user, id) => user.get(`/api/me/tasks/${id}`)],
@@ -194,6 +203,21 @@ test('the trash is emptied in one round trip: the lock, and the statement that b
       assert.equal((await user.delete('/api/me/trash')).body.data.removed, removed)
     })
     assert.match(sent, /^P?BE(P?BE){2}S$/)
+  }
+})
+
+test('a list with its total costs one round trip, also where the client knows it', async () => {
+  const user = service.as(newUser())
+  await makeTask(user)
+  for (const [known, status] of [
+    ['"x"', 200],
+    ['*', 304],
+  ] as const) {
+    const sent = await sentDuring(async () => {
+      const answer = await user.get('/api/me/tasks?count=true&sort=-updated_at', { 'if-none-match': known })
+      assert.equal(answer.status, status)
+    })
+    assert.match(sent, /^BE(P?BE){2}S$/)
   }
 })
 

@@ -81,8 +81,17 @@ function assertOneTask<T extends Task>(
   return data
 }
 
-/** Checks a page of a list, its envelope and its Link header, and returns the tasks. */
-export function assertPage(answer: Answer): Page<Task> {
+/** What a page of a list holds; `total` where it was asked for. */
+export type Page<T = Task> = {
+  readonly tasks: T[]
+  readonly next: string | null
+  readonly total?: number
+}
+
+export const listEtagForm = /^W\/"(\d+)\.[\w-]{8}"$/
+
+/** Checks a page of a list, its envelope and its headers, and returns the tasks. */
+export function assertPage(answer: Answer): Page {
   return assertPageOf(answer, taskFields)
 }
 
@@ -90,8 +99,6 @@ export function assertPage(answer: Answer): Page<Task> {
 export function assertTrashPage(answer: Answer): Page<TrashedTask> {
   return assertPageOf(answer, trashedTaskFields)
 }
-
-type Page<T> = { readonly tasks: T[]; readonly next: string | null }
 
 function assertPageOf<T>(answer: Answer, names: readonly string[]): Page<T> {
   assert.equal(answer.status, 200, answer.text)
@@ -101,11 +108,13 @@ function assertPageOf<T>(answer: Answer, names: readonly string[]): Page<T> {
   assert.deepEqual(rest, { status: 'success' })
   assert.ok(Array.isArray(data))
   for (const task of data) assert.deepEqual(Object.keys(task).sort(), names)
-  const { next_cursor: next, ...others } = meta
+  assert.match(answer.headers.get('etag') ?? '', listEtagForm)
+  const { next_cursor: next, total, ...others } = meta
   assertMeta(answer, others)
+  if ('total' in meta) assert.ok(Number.isSafeInteger(total) && total >= data.length, `${total}`)
   assert.ok(next === null || (typeof next === 'string' && next !== ''))
   assert.equal(answer.headers.get('link') === null, next === null)
-  return { tasks: data, next }
+  return { tasks: data, next, ...('total' in meta && { total }) }
 }
 
 /** The lines that the log has of a request, once the one that ends it is there. */
