@@ -8,6 +8,8 @@ declare module 'fastify' {
   interface FastifySchema {
     /** The route may be called without a body. */
     'x-optional-body'?: boolean
+    /** The route takes no body; one that is sent is refused. */
+    'x-no-body'?: boolean
   }
 }
 
@@ -45,8 +47,7 @@ export function registerValidation(app: FastifyInstance): void {
     const checks = compile(ajv, schema)
     if (checks.length === 0) return
     const existing = route.preValidation ?? []
-    const validate = async (request: FastifyRequest) =>
-      validateRequest(request, checks, schema['x-optional-body'] ?? false)
+    const validate = async (request: FastifyRequest) => validateRequest(request, checks, schema)
     route.preValidation = [validate, ...(Array.isArray(existing) ? existing : [existing])]
   })
 }
@@ -95,13 +96,17 @@ function compile(ajv: Ajv, schema: FastifySchema): Check[] {
   })
 }
 
-function validateRequest(request: FastifyRequest, checks: readonly Check[], optionalBody: boolean): void {
+function validateRequest(request: FastifyRequest, checks: readonly Check[], schema: FastifySchema): void {
+  const optionalBody = schema['x-optional-body'] ?? false
   const details: ErrorDetail[] = []
   for (const { part, validate } of checks) {
     const value = part === 'querystring' ? request.query : request[part]
     if (part === 'body' && value === undefined && optionalBody) continue
     if (part === 'querystring') readNumbersAndBooleans(value, validate.schema)
     if (!validate(value)) details.push(...(validate.errors ?? []).map((error) => describe(part, error)))
+  }
+  if (schema['x-no-body'] && request.body !== undefined) {
+    details.push({ path: '', code: 'unexpected', message: 'this operation takes no body' })
   }
   if (details.length > 0) throw new AppError('VALIDATION_FAILED', { details: details.slice(0, maxDetails) })
 }

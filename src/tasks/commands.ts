@@ -119,14 +119,19 @@ export async function deleteTask(
 function settle(change: Change | undefined): Task {
   if (change === undefined) throw new AppError('TASK_NOT_FOUND')
   if (change.outcome !== 'mismatch') return change.task
-  throw new AppError('PRECONDITION_FAILED', {
-    headers: { etag: formatEtag(change.task.version) },
+  throw preconditionFailed(change.task)
+}
+
+/** The error for a task that is at another version than If-Match names. */
+export function preconditionFailed(task: Task): AppError {
+  return new AppError('PRECONDITION_FAILED', {
+    headers: { etag: formatEtag(task.version) },
     details: [
       {
         path: 'headers/if-match',
         code: 'mismatch',
-        message: `the task is at version ${change.task.version}`,
-        current: change.task,
+        message: `the task is at version ${task.version}`,
+        current: task,
       },
     ],
   })

@@ -29,7 +29,8 @@ const get = statement(
     and t.deleted_at is null`,
 )
 
-const lockCounter = statement(
+/** Makes the user's counter where there is none, and locks it for the rest of the transaction. */
+export const lockCounter = statement(
   'lock_counter',
   {},
   { version: 'int8' },

@@ -100,7 +100,10 @@ const oneScope = /^P?BEP?BES$/
 
 type Operation = (user: Client, id: string) => Promise<{ status: number }>
 
-const operations: Readonly<Record<string, readonly [number, Operation]>> = {
+/** What comes before an operation on a task in the trash, and is not counted. */
+const inTrash: Operation = (user, id) => user.delete(`/api/me/tasks/${id}`)
+
+const operations: Readonly<Record<string, readonly [number, Operation, Operation?]>> = {
   listTasks: [200, (user) => user.get('/api/me/tasks?limit=1')],
   'listTasks of the completed': [200, (user) => user.get('/api/me/tasks?completed=true')],
   'listTasks with a search': [200, (user) => user.get('/api/me/tasks?q=x&sort=title')],
@@ -124,6 +127,30 @@ const operations: Readonly<Record<string, readonly [number, Operation]>> = {
   completeTask: [200, (user, id) => user.patch(`/api/me/tasks/${id}/complete`, { completed: true })],
   'completeTask as a toggle': [200, (user, id) => user.patch(`/api/me/tasks/${id}/complete`)],
   deleteTask: [200, (user, id) => user.delete(`/api/me/tasks/${id}`)],
+  restoreTask: [200, (user, id) => user.post(`/api/me/tasks/${id}/restore`), inTrash],
+  'restoreTask of a task that is not in the trash': [
+    200,
+    (user, id) => user.post(`/api/me/tasks/${id}/restore`),
+  ],
+  'restoreTask of no task': [404, (user) => user.post(`/api/me/tasks/${randomUUID()}/restore`)],
+  listTrash: [200, (user) => user.get('/api/me/trash?limit=1'), inTrash],
+  'listTrash that the client has': [
+    304,
+    (user) => user.get('/api/me/trash', { 'if-none-match': '*' }),
+    inTrash,
+  ],
+  'listTrash that the client has no more': [
+    200,
+    (user) => user.get('/api/me/trash', { 'if-none-match': 'W/"1"' }),
+    inTrash,
+  ],
+  purgeTask: [200, (user, id) => user.delete(`/api/me/trash/${id}`), inTrash],
+  'purgeTask of another version': [
+    412,
+    (user, id) => user.delete(`/api/me/trash/${id}`, { 'if-match': '"9"' }),
+    inTrash,
+  ],
+  'purgeTask of a task that is not in the trash': [404, (user, id) => user.delete(`/api/me/trash/${id}`)],
   'getTask of no task': [404, (user) => user.get(`/api/me/tasks/${randomUUID()}`)],
   'updateTask of no task': [404, (user) => user.patch(`/api/me/tasks/${randomUUID()}`, { title: 'y' })],
   'deleteTask of no task': [404, (user) => user.delete(`/api/me/tasks/${randomUUID()}`)],
@@ -137,11 +164,12 @@ const operations: Readonly<Record<string, readonly [number, Operation]>> = {
   ],
 }
 
-for (const [name, [status, operation]] of Object.entries(operations)) {
+for (const [name, [status, operation, prepare]] of Object.entries(operations)) {
   test(`${name} costs one round trip, its parse included, and no parse the second time`, async () => {
     for (const form of [oneScope, /^BEBES$/]) {
       const user = service.as(newUser())
       const { id } = await makeTask(user)
+      await prepare?.(user, id)
       const sent = await sentDuring(async () => assert.equal((await operation(user, id)).status, status))
       assert.match(sent, form)
     }
@@ -164,6 +192,18 @@ test('every page of a list costs one round trip', async () => {
     pages++
   }
   assert.equal(pages, 3)
+})
+
+test('the trash is emptied in one round trip: the lock, and the statement that begins once it is held', async () => {
+  const user = service.as(newUser())
+  const { id } = await makeTask(user)
+  await inTrash(user, id)
+  for (const removed of [1, 0]) {
+    const sent = await sentDuring(async () => {
+      assert.equal((await user.delete('/api/me/trash')).body.data.removed, removed)
+    })
+    assert.match(sent, /^P?BE(P?BE){2}S$/)
+  }
 })
 
 test('a list with its total costs one round trip, also where the client knows it', async () => {
@@ -214,6 +254,9 @@ test('what is refused before the database costs nothing', async () => {
     ],
     [422, () => user.post('/api/me/tasks', { title: '' })],
     [422, () => user.get('/api/me/tasks/x')],
+    [422, () => user.post(`${task}/restore`, {})],
+    [400, () => user.get('/api/me/trash?cursor=x')],
+    [412, () => user.delete('/api/me/trash', { 'if-match': '"1"' })],
     [422, () => user.patch(task, { title: 'y' }, { 'if-match': '1' })],
     [400, () => user.get('/api/me/tasks?cursor=x')],
     [200, () => user.get('/health')],
@@ -228,7 +271,10 @@ test('a user needs no transaction of several messages, and no text is sent with 
   const user = service.as(newUser())
   const texts = tap.texts.length
   const { id } = await makeTask(user, { title: 'a title that is only a value' })
-  for (const [, operation] of Object.values(operations)) await operation(user, id)
+  for (const [, operation, prepare] of Object.values(operations)) {
+    await prepare?.(user, id)
+    await operation(user, id)
+  }
   assert.ok(tap.texts.length > 0, 'the tap reads texts')
   for (const text of tap.texts.slice(texts))
     assert.doesNotMatch(text, /^\s*(begin|commit|set)\b|only a value/i)

@@ -14,6 +14,7 @@ import {
 import { toRfc3339 } from '../../src/db/types.ts'
 // Registers every statement of the service.
 import '../../src/app.ts'
+import '../../src/tasks/sweep.ts'
 import { createTestDatabase } from '../support/database.ts'
 
 const testDatabase = await createTestDatabase()

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict'
 import type { ErrorCode } from '../../src/errors.ts'
-import type { Task } from '../../src/tasks/task.ts'
+import type { Task, TrashedTask } from '../../src/tasks/task.ts'
 import type { Answer, LogLine, TestService } from './app.ts'
 
 export const timeForm = /^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z$/
@@ -17,6 +17,8 @@ const taskFields = [
   'user_id',
   'version',
 ]
+
+const trashedTaskFields = [...taskFields, 'deleted_at'].sort()
 
 /** Where a problem is and what it is: the path and code of one entry of `details`. */
 export type Problem = readonly [path: string, code: string]
@@ -43,12 +45,32 @@ export function assertError(
 
 /** Checks an answer that holds one task, its envelope and headers, and those fields of the task that are given. */
 export function assertTask(answer: Answer, status: number, fields: Partial<Task> = {}): Task {
+  return assertOneTask(answer, status, taskFields, fields)
+}
+
+/** The same for a task in the trash. */
+export function assertTrashedTask(
+  answer: Answer,
+  status: number,
+  fields: Partial<TrashedTask> = {},
+): TrashedTask {
+  const task = assertOneTask<TrashedTask>(answer, status, trashedTaskFields, fields)
+  assert.match(task.deleted_at, timeForm)
+  return task
+}
+
+function assertOneTask<T extends Task>(
+  answer: Answer,
+  status: number,
+  names: readonly string[],
+  fields: Partial<T>,
+): T {
   assert.equal(answer.status, status, answer.text)
   assert.match(answer.headers.get('content-type') ?? '', /^application\/json; charset=utf-8$/)
   assert.equal(answer.headers.get('cache-control'), 'private, no-cache')
   const { data, meta, ...rest } = answer.body
   assert.deepEqual(rest, { status: 'success' })
-  assert.deepEqual(Object.keys(data).sort(), taskFields)
+  assert.deepEqual(Object.keys(data).sort(), names)
   assert.match(data.created_at, timeForm)
   assert.match(data.updated_at, timeForm)
   assert.equal(data.completed, data.completed_at !== null)
@@ -60,19 +82,32 @@ export function assertTask(answer: Answer, status: number, fields: Partial<Task>
 }
 
 /** What a page of a list holds; `total` where it was asked for. */
-export type Page = { readonly tasks: Task[]; readonly next: string | null; readonly total?: number }
+export type Page<T = Task> = {
+  readonly tasks: T[]
+  readonly next: string | null
+  readonly total?: number
+}
 
 export const listEtagForm = /^W\/"(\d+)\.[\w-]{8}"$/
 
 /** Checks a page of a list, its envelope and its headers, and returns the tasks. */
 export function assertPage(answer: Answer): Page {
+  return assertPageOf(answer, taskFields)
+}
+
+/** The same for a page of the trash. */
+export function assertTrashPage(answer: Answer): Page<TrashedTask> {
+  return assertPageOf(answer, trashedTaskFields)
+}
+
+function assertPageOf<T>(answer: Answer, names: readonly string[]): Page<T> {
   assert.equal(answer.status, 200, answer.text)
   assert.match(answer.headers.get('content-type') ?? '', /^application\/json; charset=utf-8$/)
   assert.equal(answer.headers.get('cache-control'), 'private, no-cache')
   const { data, meta, ...rest } = answer.body
   assert.deepEqual(rest, { status: 'success' })
   assert.ok(Array.isArray(data))
-  for (const task of data) assert.deepEqual(Object.keys(task).sort(), taskFields)
+  for (const task of data) assert.deepEqual(Object.keys(task).sort(), names)
   assert.match(answer.headers.get('etag') ?? '', listEtagForm)
   const { next_cursor: next, total, ...others } = meta
   assertMeta(answer, others)

@@ -4,7 +4,12 @@ import { newUser, testSecret } from './app.ts'
 import type { TestDatabase } from './database.ts'
 import type { IsolationCase, Loot, RequestVariant } from './isolation-cases.ts'
 
-export type Victim = Loot & { readonly userId: string; readonly token: string }
+export type Victim = Loot & {
+  readonly userId: string
+  readonly token: string
+  /** What of the loot is another for a task in the trash. */
+  readonly inTrash: Pick<Loot, 'id' | 'etag' | 'cursor'>
+}
 
 type Sent = { readonly status: number; readonly headers: Record<string, string>; readonly text: string }
 
@@ -17,7 +22,7 @@ type Attack = RequestVariant & {
 /** What came of the attacks on one route: how many there were, and in words those that were not refused as they must be. */
 export type Outcome = { readonly attacks: number; readonly problems: readonly string[] }
 
-/** A user with three tasks, whose text nobody else has. */
+/** A user with three tasks and two in the trash, whose text nobody else has. */
 export async function makeVictim(url: string): Promise<Victim> {
   const userId = newUser()
   const token = tokenOf(userId)
@@ -27,9 +32,21 @@ export async function makeVictim(url: string): Promise<Victim> {
   await create()
   await create()
   const { id } = JSON.parse((await create()).text).data
-  const page = await send(url, 'GET', { path: '/api/me/tasks?limit=1', token })
-  const cursor = JSON.parse(page.text).meta.next_cursor
-  return { userId, token, id, title: task.title, description: task.description, etag: '"3"', cursor }
+  const discard = async () => {
+    const { id } = JSON.parse((await create()).text).data
+    await send(url, 'DELETE', { path: `/api/me/tasks/${id}`, token })
+    return id
+  }
+  await discard()
+  const trashedId = await discard()
+  const cursorOf = async (list: string) => {
+    const page = await send(url, 'GET', { path: `/api/me/${list}?limit=1`, token })
+    return JSON.parse(page.text).meta.next_cursor
+  }
+  const inTrash = { id: trashedId, etag: '"7"', cursor: await cursorOf('trash') }
+  const cursor = await cursorOf('tasks')
+  const { title, description } = task
+  return { userId, token, id, title, description, etag: '"3"', cursor, inTrash }
 }
 
 /** What the database holds of a user, byte for byte, with the place and the writer of each row. */
@@ -37,6 +54,8 @@ export async function snapshot({ query }: TestDatabase, userId: string): Promise
   const rows = await query(
     `select r::text, r.ctid::text, r.xmin::text from app.tasks r where user_id = $1
      union all select r::text, r.ctid::text, r.xmin::text from app.change_counters r where user_id = $1
+     union all select r::text, r.ctid::text, r.xmin::text from app.deletions r where user_id = $1
+     union all select r::text, r.ctid::text, r.xmin::text from app.idempotency_keys r where user_id = $1
      order by 1`,
     [userId],
   )
@@ -56,10 +75,11 @@ export async function attack(
   url: string,
   route: string,
   each: IsolationCase,
-  victim: Victim,
+  owner: Victim,
   only?: AttackKind,
 ): Promise<Outcome> {
   const [method = '', pattern = ''] = route.split(' ')
+  const victim = aimAt(route, owner)
   const problems: string[] = []
   let attacks = 0
   const attempt = async (name: AttackKind, request: Attack): Promise<Attempt> => {
@@ -81,6 +101,11 @@ export async function attack(
   if (only === undefined || only === 'without a token') await attackWithoutToken(target, each)
   if (only === undefined || only === 'on a path of their own') await attackFromOwnPath(target, each)
   return { attacks, problems }
+}
+
+/** What the attacks on a route are after: on those of the trash, a task that is in it. */
+function aimAt(route: string, victim: Victim): Victim {
+  return /\/trash\b|\/restore$/.test(route) ? { ...victim, ...victim.inTrash } : victim
 }
 
 type Attempt = { readonly answer: Sent; readonly report: (what: string) => void }
@@ -166,7 +191,7 @@ export async function tryAsOwner(
   each: IsolationCase,
 ): Promise<string | undefined> {
   const [method = '', pattern = ''] = route.split(' ')
-  const { userId, id, token } = await makeVictim(url)
+  const { userId, id, token } = aimAt(route, await makeVictim(url))
   const path = fill(pattern, userId, id)
   const { status, text } = await send(url, method, { ...each.ownersRequest, path, token })
   return status < 300 ? undefined : `${route} is answered ${status} ${text} to its owner`

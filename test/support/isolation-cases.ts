@@ -45,6 +45,12 @@ const list: IsolationCase = {
   ownersRequest: {},
 }
 
+const trash: IsolationCase = {
+  namesTask: false,
+  variants: ({ cursor }) => [{}, { query: `?cursor=${cursor}` }, { query: '?limit=1&count=true' }],
+  ownersRequest: {},
+}
+
 const change: IsolationCase = {
   namesTask: true,
   variants: ({ title, description, id }) => [
@@ -78,6 +84,11 @@ export const isolationCases: Readonly<Record<string, IsolationCase>> = {
     ...change,
     variants: (loot) => [{ json: {} }, ...change.variants(loot)],
   },
+  'POST /api/:user_id/tasks/:task_id/restore': read,
+  'GET /api/:user_id/trash': trash,
+  'HEAD /api/:user_id/trash': trash,
+  'DELETE /api/:user_id/trash': { namesTask: false, variants: () => [{}], ownersRequest: {} },
+  'DELETE /api/:user_id/trash/:task_id': read,
   'PATCH /api/:user_id/tasks/:task_id/complete': {
     namesTask: true,
     variants: () => [{}, { json: { completed: true } }, { json: { completed: false } }],
