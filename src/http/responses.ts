@@ -32,7 +32,8 @@ export const idempotencyErrors = [
 
 /** The header of an answer that such an operation gives again. */
 export const replayedHeader = {
-  'Idempotency-Replayed': '`true` when this is the kept answer to the first request with the Idempotency-Key.',
+  'Idempotency-Replayed':
+    '`true` when this is the kept answer to the first request with the Idempotency-Key.',
 }
 
 /** Statuses of errors that are kept under an Idempotency-Key. */
