@@ -25,6 +25,13 @@ await testDatabase.query(`
     lateral (select timestamptz '2026-01-01' + i * interval '1 hour' + u * interval '1 s') at (created)`)
 await testDatabase.query(`
   insert into app.change_counters (user_id, version) select user_id, max(version) from app.tasks group by user_id`)
+await testDatabase.query(`
+  insert into app.idempotency_keys (user_id, key, fingerprint, answer, expires_at)
+  select 'user-' || u, 'key-' || i, 'x', '{}', now() + case when i % 10 = 0 then interval '-1 h' else interval '1 h' end
+  from (
+    select 0 as u, i from generate_series(1, 5000) i
+    union all select u, i from generate_series(1, 1000) u, generate_series(1, 10) i) kept`)
+await testDatabase.query('vacuum analyze app.idempotency_keys')
 await testDatabase.query('vacuum analyze app.tasks')
 await testDatabase.query('vacuum analyze app.change_counters')
 const client = new pg.Client(testDatabase.connection)
@@ -62,6 +69,17 @@ const cases: Readonly<Record<string, readonly { values: Values; rows: number }[]
     { values: { id: randomUUID() }, rows: 0 },
   ],
   lock_counter: [{ values: {}, rows: 0 }],
+  lock_idempotency_key: [{ values: { key: 'key-1' }, rows: 0 }],
+  find_idempotency_key: [
+    { values: { key: 'key-7' }, rows: 1 },
+    // Expired, and unknown.
+    { values: { key: 'key-10' }, rows: 1 },
+    { values: { key: 'other' }, rows: 0 },
+  ],
+  keep_idempotency_key: [
+    { values: { key: 'other', fingerprint: 'x', answer: {} }, rows: 0 },
+    { values: { key: 'key-10', fingerprint: 'x', answer: {} }, rows: 0 },
+  ],
   create_task: [{ values: { id: randomUUID(), ...newTask }, rows: 0 }],
   update_task: [
     { values: { id, ...noChange, title: 'Other', set_description: true }, rows: 1 },
