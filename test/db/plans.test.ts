@@ -45,6 +45,14 @@ await testDatabase.query(`
   select user_id, 'key ' || i, 'x', '{}', at + interval '1 hour' from many`)
 await testDatabase.query(`
   insert into app.change_counters (user_id, version) select user_id, 30000 from app.tasks group by user_id`)
+  insert into app.change_counters (user_id, version) select user_id, max(version) from app.tasks group by user_id`)
+await testDatabase.query(`
+  insert into app.idempotency_keys (user_id, key, fingerprint, answer, expires_at)
+  select 'user-' || u, 'key-' || i, 'x', '{}', now() + case when i % 10 = 0 then interval '-1 h' else interval '1 h' end
+  from (
+    select 0 as u, i from generate_series(1, 5000) i
+    union all select u, i from generate_series(1, 1000) u, generate_series(1, 10) i) kept`)
+await testDatabase.query('vacuum analyze app.idempotency_keys')
 await testDatabase.query('vacuum analyze app.tasks')
 await testDatabase.query('vacuum analyze app.change_counters')
 await testDatabase.query('vacuum analyze app.deletions')
@@ -89,6 +97,17 @@ const cases: Readonly<Record<string, readonly { values: Values; rows: number }[]
     { values: { id: randomUUID() }, rows: 0 },
   ],
   lock_counter: [{ values: {}, rows: 0 }],
+  lock_idempotency_key: [{ values: { key: 'key-1' }, rows: 0 }],
+  find_idempotency_key: [
+    { values: { key: 'key-7' }, rows: 1 },
+    // Expired, and unknown.
+    { values: { key: 'key-10' }, rows: 1 },
+    { values: { key: 'other' }, rows: 0 },
+  ],
+  keep_idempotency_key: [
+    { values: { key: 'other', fingerprint: 'x', answer: {} }, rows: 0 },
+    { values: { key: 'key-10', fingerprint: 'x', answer: {} }, rows: 0 },
+  ],
   create_task: [{ values: { id: randomUUID(), ...newTask }, rows: 0 }],
   update_task: [
     { values: { id, ...noChange, title: 'Other', set_description: true }, rows: 1 },
