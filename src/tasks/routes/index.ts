@@ -1,5 +1,6 @@
 import type { App } from '../../http/server.ts'
 import { TaskSchema } from '../schema.ts'
+import { registerBatchTasks } from './batch-tasks.ts'
 import { registerCompleteTask } from './complete-task.ts'
 import { registerCreateTask } from './create-task.ts'
 import { registerDeleteTask } from './delete-task.ts'
@@ -19,4 +20,5 @@ export function registerTaskRoutes(app: App, dependencies: TaskRouteDependencies
   registerUpdateTask(app, dependencies)
   registerCompleteTask(app, dependencies)
   registerDeleteTask(app, dependencies)
+  registerBatchTasks(app, dependencies)
 }

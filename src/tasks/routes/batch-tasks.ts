@@ -1,0 +1,45 @@
+import { Type } from 'typebox'
+import { success } from '../../http/envelope.ts'
+import { bodyErrors, errorResponses, successResponse } from '../../http/responses.ts'
+import type { App } from '../../http/server.ts'
+import { runBatch } from '../batch.ts'
+import { BatchItemSchema, BatchSchema, exampleItems, readOperation } from '../batch-schema.ts'
+import { NoQuery, UserParams } from '../schema.ts'
+import type { TaskRouteDependencies } from './shared.ts'
+
+const description = `Creates, updates and deletes tasks, in the order given, in one request and one transaction.
+
+\`atomic\` (the default): the first operation that fails ends the batch, and nothing of it is written. The answer is that
+failure's, with its place in \`details\`: \`"path":"/operations/1","index":1\`.
+
+\`independent\`: each operation succeeds or fails by itself, an invalid one too, and the answer is 200 with the status and
+the task, or the error, of each. Only \`mode\`, \`operations\` and their count fail the whole.`
+
+export function registerBatchTasks(app: App, { database }: TaskRouteDependencies): void {
+  app.route({
+    method: 'POST',
+    url: '/api/:user_id/tasks/batch',
+    schema: {
+      operationId: 'batchTasks',
+      tags: ['Tasks'],
+      summary: 'Create, update and delete up to 100 tasks',
+      description,
+      params: UserParams,
+      querystring: NoQuery,
+      body: BatchSchema,
+      response: {
+        200: successResponse({
+          description: 'What became of each operation, in their order.',
+          data: Type.Array(BatchItemSchema),
+          example: exampleItems,
+        }),
+        ...errorResponses(...bodyErrors, 'TASK_NOT_FOUND', 'TASK_EXISTS', 'PRECONDITION_FAILED'),
+      },
+    },
+    async handler(request) {
+      const { mode = 'atomic', operations } = request.body
+      const scope = database.scopeFor(request.userId)
+      return success(request, await runBatch(scope, mode, operations.map(readOperation)))
+    },
+  })
+}
