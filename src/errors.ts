@@ -7,6 +7,10 @@ export const errorCatalogue = {
     status: 422,
     title: 'The request does not have the required form; details name each problem.',
   },
+  IDEMPOTENCY_KEY_REUSED: {
+    status: 422,
+    title: 'This Idempotency-Key was used for another request; take a new one for each.',
+  },
   INVALID_JSON: { status: 400, title: 'The body is not valid JSON in UTF-8.' },
   INVALID_URL: { status: 400, title: 'The URL holds a malformed percent escape or a NUL.' },
   INVALID_CURSOR: {
@@ -25,7 +29,15 @@ export const errorCatalogue = {
     title: 'The route does not have this method; the Allow header lists those it has.',
   },
   REQUEST_TIMEOUT: { status: 408, title: 'The request did not arrive in time.' },
-  TASK_EXISTS: { status: 409, title: 'A task with this id exists and its content differs.' },
+  IDEMPOTENCY_IN_PROGRESS: {
+    status: 409,
+    title: 'A request with this Idempotency-Key is still running; try again shortly.',
+  },
+  TASK_EXISTS: { status: 409, title: 'A task with this id exists with other content, or is in the trash.' },
+  CURSOR_EXPIRED: {
+    status: 410,
+    title: 'The cursor is too old to go on from; start again without since.',
+  },
   PRECONDITION_FAILED: { status: 412, title: 'The task has changed since the version named in If-Match.' },
   BODY_TOO_LARGE: { status: 413, title: 'The body is larger than the limit.' },
   UNSUPPORTED_MEDIA_TYPE: {
@@ -42,6 +54,7 @@ export const errorCatalogue = {
     status: 503,
     title: "The keys of the token's issuer cannot be had; try again shortly.",
   },
+  OVERLOADED: { status: 503, title: 'The service has more to do than it can; try again shortly.' },
   NOT_READY: { status: 503, title: 'The service is not ready; details say what is missing.' },
 } as const satisfies Record<string, { status: number; title: string }>
 

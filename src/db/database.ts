@@ -1,8 +1,19 @@
+import type { Exchange } from './exchange.ts'
 import { migrate, pendingMigrations, requireServerVersion } from './migrate.ts'
-import { Pool, type PoolOptions } from './pool.ts'
-import { ScopedQuery } from './scoped-query.ts'
-import { type Shape, type Statement, toValues, type ValuesOf } from './sql.ts'
-import { databaseUnavailable } from './sqlstate.ts'
+import { type Deadline, type LendLimit, Pool, type PoolOptions } from './pool.ts'
+import { enterObserverScope, enterScope } from './scope.ts'
+import {
+  type Call,
+  call,
+  type ObserverStatement,
+  parseRow,
+  type Shape,
+  type Statement,
+  toValues,
+  type ValuesOf,
+} from './sql.ts'
+import { databaseUnavailable, toAppError } from './sqlstate.ts'
+import { ClientSession, reading, Transaction, type TransactionOptions } from './transaction.ts'
 import { verifyWall } from './wall.ts'
 
 declare const scopeBrand: unique symbol
@@ -15,7 +26,7 @@ declare const scopeBrand: unique symbol
 export type UserScope = {
   readonly userId: string
   /**
-   * Runs one statement in a transaction of its own, in one round trip.
+   * Runs one statement in one round trip, in a transaction of its own or in the open one.
    *
    * @throws AppError DATABASE_UNAVAILABLE when the database cannot be had within the deadline
    * @throws pg.DatabaseError for what the server refused, such as a unique violation
@@ -24,12 +35,52 @@ export type UserScope = {
     statement: Statement<P, R>,
     values: ValuesOf<P>,
   ): Promise<ValuesOf<R>[]>
+  /**
+   * Runs statements one after the other in one round trip, in a transaction of their own or in the open one. Each sees
+   * what those before it did, and what others committed meanwhile. `call` of sql.ts makes them.
+   *
+   * @returns the rows of each
+   */
+  runAll<const C extends readonly Call[]>(calls: C): Promise<RowsOfAll<C>>
+  /**
+   * Runs work in a transaction, which is committed when it succeeds and rolled back when it throws. In an open
+   * transaction, a savepoint does the same for the part.
+   *
+   * @throws what the work throws
+   */
+  transaction<T>(work: (scope: TransactionScope) => Promise<T>, options?: TransactionOptions): Promise<T>
   readonly [scopeBrand]: true
+}
+
+/** A user's scope within a transaction. */
+export type TransactionScope = UserScope & {
+  /** Has a statement run with the next round trip, the commit at the latest; its rows are passed over. */
+  queue(call: Call): void
+}
+
+/** The rows of each of some calls. */
+export type RowsOfAll<C extends readonly Call[]> = {
+  readonly [K in keyof C]: C[K] extends Call<infer R> ? ValuesOf<R>[] : never
+}
+
+/** Looks across users, at which of them have something new or due; it can change nothing, and reads no text. */
+export type Observer = {
+  /** @throws AppError DATABASE_UNAVAILABLE when the database cannot be had within the deadline */
+  run<P extends Shape, R extends Shape>(
+    statement: ObserverStatement<P, R>,
+    values: ValuesOf<P>,
+  ): Promise<ValuesOf<R>[]>
+}
+
+export type DatabaseOptions = PoolOptions & {
+  /** Told after each commit in which something of the user's may have changed. */
+  readonly onCommit?: (userId: string) => void
 }
 
 export type Database = {
   /** Scopes run nothing before `prepare` has succeeded. */
   scopeFor(userId: string): UserScope
+  readonly observer: Observer
   /**
    * Migrates, then checks the wall between users.
    *
@@ -40,27 +91,28 @@ export type Database = {
   prepare(): Promise<string[]>
   /** What keeps the database from serving, in words; empty when nothing does. */
   missing(): Promise<string[]>
-  /** Round trips that scopes have made so far. */
+  /** Round trips that scopes and the observer have made so far. */
   readonly roundTrips: number
   /** Gives up statements under way and closes all connections. */
   close(): Promise<void>
 }
 
 /** Opens a pool on the database. No connection is made before the first statement. */
-export function openDatabase(options: PoolOptions): Database {
+export function openDatabase(options: DatabaseOptions): Database {
   return new PostgresDatabase(options)
 }
 
 class PostgresDatabase implements Database {
+  readonly observer: Observer = { run: (statement, values) => this.#observe(statement, values) }
   readonly #pool: Pool
-  readonly #onConnectionError: PoolOptions['onConnectionError']
-  readonly #underWay = new Set<{ handleError(error: unknown): void }>()
+  readonly #options: DatabaseOptions
+  readonly #underWay = new Set<Exchange>()
   #prepared = false
   #roundTrips = 0
 
-  constructor(options: PoolOptions) {
+  constructor(options: DatabaseOptions) {
     this.#pool = new Pool(options)
-    this.#onConnectionError = options.onConnectionError
+    this.#options = options
   }
 
   get roundTrips(): number {
@@ -68,12 +120,12 @@ class PostgresDatabase implements Database {
   }
 
   scopeFor(userId: string): UserScope {
-    const scope: Omit<UserScope, typeof scopeBrand> = {
+    return brand<UserScope>({
       userId,
       run: (statement, values) => this.#run(userId, statement, values),
-    }
-    // The one place that makes the brand.
-    return scope as UserScope
+      runAll: (calls) => this.#runAll(userId, calls),
+      transaction: (work, options = {}) => this.#transaction(userId, work, options),
+    })
   }
 
   async prepare(): Promise<string[]> {
@@ -91,14 +143,14 @@ class PostgresDatabase implements Database {
       if (pending.length > 0) return pending.map((name) => `migration ${name} is not applied`)
       return this.#prepared ? [] : ['the wall between users is not checked yet']
     } catch (error) {
-      this.#onConnectionError?.(error)
+      this.#options.onConnectionError?.(error)
       return ['the database does not answer']
     }
   }
 
   close(): Promise<void> {
-    for (const query of this.#underWay)
-      query.handleError(databaseUnavailable(new Error('The service is stopping')))
+    for (const exchange of this.#underWay)
+      exchange.handleError(databaseUnavailable(new Error('The service is stopping')))
     return this.#pool.close()
   }
 
@@ -107,17 +159,93 @@ class PostgresDatabase implements Database {
     statement: Statement<P, R>,
     values: ValuesOf<P>,
   ): Promise<ValuesOf<R>[]> {
-    if (!this.#prepared) throw databaseUnavailable(new Error('The database is not prepared yet'))
-    return this.#pool.lend('deadline', async (client, deadline) => {
-      const query = new ScopedQuery<R>(statement, userId, toValues(statement, values), deadline.remainingMs())
-      this.#underWay.add(query)
-      this.#roundTrips++
+    const { step, rows } = reading(call(statement, values), userId)
+    await this.#lend('deadline', (session, deadline) =>
+      session.exchange([enterScope(userId, deadline.remainingMs()), step]),
+    )
+    if (statement.writes) this.#options.onCommit?.(userId)
+    return rows
+  }
+
+  async #runAll<const C extends readonly Call[]>(userId: string, calls: C): Promise<RowsOfAll<C>> {
+    const all = calls.map((each) => reading(each, userId))
+    await this.#lend('deadline', (session, deadline) =>
+      session.exchange([enterScope(userId, deadline.remainingMs()), ...all.map(({ step }) => step)]),
+    )
+    if (calls.some(({ statement }) => statement.writes)) this.#options.onCommit?.(userId)
+    return rowsOfAll<C>(all)
+  }
+
+  async #observe<P extends Shape, R extends Shape>(
+    statement: ObserverStatement<P, R>,
+    values: ValuesOf<P>,
+  ): Promise<ValuesOf<R>[]> {
+    const rows: ValuesOf<R>[] = []
+    const step = {
+      name: statement.name,
+      text: statement.text,
+      values: toValues(statement, values),
+      onRow: (fields: readonly (string | null)[]) => rows.push(parseRow(statement, fields)),
+    }
+    await this.#lend('deadline', (session, deadline) =>
+      session.exchange([enterObserverScope(deadline.remainingMs()), step]),
+    )
+    return rows
+  }
+
+  async #transaction<T>(
+    userId: string,
+    work: (scope: TransactionScope) => Promise<T>,
+    options: TransactionOptions,
+  ): Promise<T> {
+    const ended = await this.#lend(options.timeoutMs ?? 'deadline', async (session, deadline) => {
+      const transaction = new Transaction(session, userId, deadline.remainingMs(), options)
       try {
-        client.query(query)
-        return await query.result
+        const result = await work(transactionScope(userId, transaction))
+        await transaction.commit()
+        if (transaction.wrote) this.#options.onCommit?.(userId)
+        return { result }
+      } catch (error) {
+        // The connection stays good unless this fails too.
+        await transaction.rollback()
+        return { error }
       } finally {
-        this.#underWay.delete(query)
+        transaction.end()
       }
     })
+    if ('result' in ended) return ended.result
+    throw toAppError(ended.error)
   }
+
+  #lend<T>(limit: LendLimit, work: (session: ClientSession, deadline: Deadline) => Promise<T>): Promise<T> {
+    if (!this.#prepared) throw databaseUnavailable(new Error('The database is not prepared yet'))
+    return this.#pool.lend(limit, (client, deadline) =>
+      work(new ClientSession(client, this.#underWay, () => this.#roundTrips++), deadline),
+    )
+  }
+}
+
+/** The scope that commands see of a transaction: to them it is like any other. */
+function transactionScope(userId: string, transaction: Transaction): TransactionScope {
+  const scope: TransactionScope = brand<TransactionScope>({
+    userId,
+    run: (statement, values) => transaction.run(statement, values),
+    runAll: async <const C extends readonly Call[]>(calls: C) =>
+      rowsOfAll<C>(await transaction.runAll(calls)),
+    queue: (each) => transaction.queue(each),
+    transaction: (work) => transaction.nest(() => work(scope)),
+  })
+  return scope
+}
+
+/** The one place that makes the brand. */
+function brand<S extends UserScope>(scope: Omit<S, typeof scopeBrand>): S {
+  return scope as S
+}
+
+function rowsOfAll<C extends readonly Call[]>(
+  all: readonly { readonly rows: ValuesOf<Shape>[] }[],
+): RowsOfAll<C> {
+  // A list for each call, in their order, each read by its call's statement.
+  return all.map(({ rows }) => rows) as unknown as RowsOfAll<C>
 }

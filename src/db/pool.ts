@@ -1,5 +1,5 @@
 import pg from 'pg'
-import { scopeStatement } from './scoped-query.ts'
+import { scopeStatement } from './scope.ts'
 import { databaseUnavailable, toAppError } from './sqlstate.ts'
 
 export type PoolOptions = {
@@ -46,19 +46,22 @@ export class Pool {
    * Runs work with a connection, and takes the connection back: for reuse when the work succeeded or the server
    * itself refused it, else to be replaced.
    *
-   * @param limit `deadline` gives the work up when the pool's deadline passes; `none` only bounds the wait for a
-   *   connection
+   * @param limit how long the work may take, waiting for a connection included unless it is a number
    * @throws AppError DATABASE_UNAVAILABLE when the database cannot be had in time
    */
   async lend<T>(
-    limit: 'deadline' | 'none',
+    limit: LendLimit,
     work: (client: pg.PoolClient, deadline: Deadline) => Promise<T>,
   ): Promise<T> {
-    const deadline = startDeadline(this.#deadlineMs)
+    let deadline = startDeadline(this.#deadlineMs)
     let client: pg.PoolClient | undefined
     let broken = true
     try {
       client = await this.#connect(deadline)
+      if (typeof limit === 'number') {
+        deadline.cancel()
+        deadline = startDeadline(limit)
+      }
       const working = work(client, deadline)
       const result = await (limit === 'none' ? working : Promise.race([working, deadline.passed]))
       broken = false
@@ -91,6 +94,12 @@ export class Pool {
     }
   }
 }
+
+/**
+ * `deadline` gives the work up when the pool's deadline passes, a number when so many milliseconds have passed since
+ * the connection was there; `none` only bounds the wait for a connection.
+ */
+export type LendLimit = 'deadline' | 'none' | number
 
 export type Deadline = {
   /** Rejects with DATABASE_UNAVAILABLE once the time is over. */

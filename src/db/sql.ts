@@ -27,11 +27,7 @@ type ValueOf<T> = T extends `${infer U extends PostgresType}?`
 /** The static type of a row of these columns, or of the values of these parameters. */
 export type ValuesOf<S extends Shape> = { readonly [K in keyof S]: ValueOf<S[K]> }
 
-/**
- * A statement on the data of one user, prepared once a connection under its name. Its first parameter, `user_id`,
- * is not among `parameters`: the scope that runs it supplies it.
- */
-export type Statement<P extends Shape = Shape, R extends Shape = Shape> = {
+type Declared<P extends Shape, R extends Shape> = {
   readonly name: string
   readonly text: string
   readonly parameters: P
@@ -41,14 +37,41 @@ export type Statement<P extends Shape = Shape, R extends Shape = Shape> = {
   readonly columnList: readonly Column[]
 }
 
+/**
+ * A statement on the data of one user, prepared once a connection under its name. Its first parameter, `user_id`,
+ * is not among `parameters`: the scope that runs it supplies it.
+ */
+export type Statement<P extends Shape = Shape, R extends Shape = Shape> = Declared<P, R> & {
+  readonly on: 'user'
+  /** Whether it inserts, updates or deletes. */
+  readonly writes: boolean
+}
+
+/** A statement that looks across users, under the role that may see which of them have something new and no more. */
+export type ObserverStatement<P extends Shape = Shape, R extends Shape = Shape> = Declared<P, R> & {
+  readonly on: 'all users'
+}
+
+/** A statement with the values that it is to run with. */
+export type Call<R extends Shape = Shape> = {
+  readonly statement: Statement<Shape, R>
+  readonly values: readonly (string | null)[]
+}
+
 type Column = { readonly name: string; readonly parse: (text: string) => unknown }
 
-type Placeholders<P extends Shape> = { readonly [K in keyof P | 'user_id']: Fragment }
+type Placeholders<Name extends PropertyKey> = { readonly [K in Name]: Fragment }
 
 const registered = new Map<string, Statement>()
+const registeredObservers = new Map<string, ObserverStatement>()
 
 /** Every statement that the service can send, by name: the tests prepare and explain each of them. */
 export const statements: ReadonlyMap<string, Statement> = registered
+
+/** The same for those that look across users. */
+export const observerStatements: ReadonlyMap<string, ObserverStatement> = registeredObservers
+
+const writing = /\b(?:insert into|update|delete from) app\./
 
 /**
  * Declares a statement.
@@ -62,14 +85,37 @@ export function statement<const P extends Shape, const R extends Shape>(
   name: string,
   parameters: P,
   columns: R,
-  write: (placeholders: Placeholders<P>) => Fragment,
+  write: (placeholders: Placeholders<keyof P | 'user_id'>) => Fragment,
 ): Statement<P, R> {
-  if (registered.has(name)) throw new Error(`Two statements are named ${name}`)
-  const names = ['user_id', ...Object.keys(parameters)]
-  const placeholders = Object.fromEntries(names.map((each, index) => [each, placeholder(index + 1)]))
-  // Object.fromEntries forgets the keys; they are those of P and user_id.
-  const { text } = write(placeholders as Placeholders<P>)
-  const declared = {
+  const text = write(placeholdersOf(['user_id', ...Object.keys(parameters)]))
+  const made = declare(name, parameters, columns, text)
+  const declared: Statement<P, R> = { ...made, on: 'user', writes: writing.test(made.text) }
+  registered.set(name, declared)
+  return declared
+}
+
+/** Declares a statement that looks across users; the parameters as in `statement`, without user_id. */
+export function observerStatement<const P extends Shape, const R extends Shape>(
+  name: string,
+  parameters: P,
+  columns: R,
+  write: (placeholders: Placeholders<keyof P>) => Fragment,
+): ObserverStatement<P, R> {
+  const text = write(placeholdersOf(Object.keys(parameters)))
+  const declared: ObserverStatement<P, R> = { ...declare(name, parameters, columns, text), on: 'all users' }
+  registeredObservers.set(name, declared)
+  return declared
+}
+
+function declare<const P extends Shape, const R extends Shape>(
+  name: string,
+  parameters: P,
+  columns: R,
+  { text }: Fragment,
+): Declared<P, R> {
+  if (registered.has(name) || registeredObservers.has(name))
+    throw new Error(`Two statements are named ${name}`)
+  return {
     name,
     text: text.replaceAll(/\s+/g, ' ').trim(),
     parameters,
@@ -80,8 +126,21 @@ export function statement<const P extends Shape, const R extends Shape>(
       parse: parsers[baseType(type)],
     })),
   }
-  registered.set(name, declared)
-  return declared
+}
+
+/** A statement with its values, for `runAll`. */
+export function call<P extends Shape, R extends Shape>(
+  declared: Statement<P, R>,
+  values: ValuesOf<P>,
+): Call<R> {
+  return { statement: declared, values: toValues(declared, values) }
+}
+
+/** @param names the keys of the shape whose placeholders are wanted, in order */
+function placeholdersOf<Name extends PropertyKey>(names: readonly string[]): Placeholders<Name> {
+  const placeholders = Object.fromEntries(names.map((each, index) => [each, placeholder(index + 1)]))
+  // Object.fromEntries forgets the keys, and Object.keys their type; they are the names.
+  return placeholders as Placeholders<Name>
 }
 
 function placeholder(position: number): Fragment {
@@ -101,7 +160,7 @@ export function selectList(columns: Shape, alias: string): Fragment {
 
 /** Turns the text of each field of a row, in the order of the declared columns, into values. */
 export function parseRow<R extends Shape>(
-  { columnList, name }: Statement<Shape, R>,
+  { columnList, name }: Declared<Shape, R>,
   fields: readonly (string | null)[],
 ): ValuesOf<R> {
   if (fields.length !== columnList.length) throw new Error(`${name} returns other columns than it declares`)
@@ -121,7 +180,10 @@ export function baseType(type: Shape[string]): PostgresType {
 }
 
 /** The values of a statement's parameters as PostgreSQL reads them, in order. */
-export function toValues<P extends Shape>(declared: Statement<P>, values: ValuesOf<P>): (string | null)[] {
+export function toValues<P extends Shape>(
+  declared: Declared<P, Shape>,
+  values: ValuesOf<P>,
+): (string | null)[] {
   const named: Readonly<Record<string, unknown>> = values
   return declared.parameterList.map(({ name, type }) => toText(type, named[name]))
 }

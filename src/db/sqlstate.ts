@@ -60,8 +60,3 @@ function isUnavailable(error: Error): boolean {
   if (typeof code === 'string' && (networkCodes.has(code) || tlsCodes.test(code))) return true
   return connectionMessages.test(error.message)
 }
-
-/** Whether the server refused a row because its key exists (SQLSTATE 23505, unique_violation). */
-export function isUniqueViolation(error: unknown): boolean {
-  return error instanceof pg.DatabaseError && error.code === '23505'
-}

@@ -7,6 +7,10 @@ export const parsers = {
   int8: (text: string) => Number(text),
   timestamptz: toRfc3339,
   json: (text: string): unknown => JSON.parse(text),
+  /** A parameter only: nothing returns one. */
+  _text: (text: string): readonly string[] => {
+    throw new Error(`No statement returns an array of text: ${text.length} characters`)
+  },
   _int8: (text: string): readonly number[] => text.slice(1, -1).split(',').filter(Boolean).map(Number),
 } as const
 
@@ -30,5 +34,9 @@ export function toRfc3339(text: string): string {
 export function toText(type: PostgresType, value: unknown): string | null {
   if (value === null || value === undefined) return null
   if (type === 'json') return JSON.stringify(value)
-  return Array.isArray(value) ? `{${value.join(',')}}` : String(value)
+  if (!Array.isArray(value)) return String(value)
+  // PostgreSQL documentation, 8.15.6 Array Input and Output Syntax.
+  return type === '_text'
+    ? `{${value.map((each) => `"${String(each).replaceAll(/["\\]/g, '\\$&')}"`).join(',')}}`
+    : `{${value.join(',')}}`
 }

@@ -71,6 +71,18 @@ function createAjv(): Ajv {
   return ajv
 }
 
+/**
+ * Makes a check for values that are not a part of a request of their own, such as the items of a batch. It trims as the
+ * check of a body does.
+ *
+ * @returns a function from a value, and the JSON pointer to put before each path, to the problems; none when it is valid
+ */
+export function compileCheck(schema: object): (value: unknown, pointer?: string) => ErrorDetail[] {
+  const validate = createAjv().compile(schema)
+  return (value, pointer = '') =>
+    validate(value) ? [] : (validate.errors ?? []).map((error) => describe('body', error, pointer))
+}
+
 type TrimContext = { parentData: Record<string | number, unknown>; parentDataProperty: string | number }
 
 function compile(ajv: Ajv, schema: FastifySchema): Check[] {
@@ -109,12 +121,12 @@ function isRecord(value: unknown): value is Record<string, unknown> {
   return typeof value === 'object' && value !== null
 }
 
-function describe(part: Part, error: ErrorObject): ErrorDetail {
+function describe(part: Part, error: ErrorObject, base: string = prefixes[part]): ErrorDetail {
   const { keyword, params, instancePath } = error
   const member: unknown = params.additionalProperty ?? params.missingProperty
   const pointer = typeof member === 'string' ? `${instancePath}/${escapePointer(member)}` : instancePath
   return {
-    path: `${prefixes[part]}${pointer}`.slice(0, maxPathLength),
+    path: `${base}${pointer}`.slice(0, maxPathLength),
     code: keyword,
     message: explain(part, error),
   }

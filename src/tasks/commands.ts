@@ -1,9 +1,17 @@
 import type { UserScope } from '../db/database.ts'
-import { isUniqueViolation } from '../db/sqlstate.ts'
 import { AppError } from '../errors.ts'
 import { formatEtag } from '../http/etag.ts'
 import { newId } from '../lib/ids.ts'
-import { changeTask, findTask, insertTask, insertTasks, removeAllTasks, removeTask } from './store.ts'
+import {
+  type Change,
+  changeTask,
+  findTask,
+  insertTask,
+  insertTasks,
+  lockChanges,
+  removeAllTasks,
+  removeTask,
+} from './store.ts'
 import { hasContent, type NewTask, type Task, type TaskChanges } from './task.ts'
 
 /** A create as the client sends it, validated. */
@@ -24,39 +32,43 @@ export function toNewTask({ id, title, description, completed }: CreateTaskInput
   }
 }
 
+export type CreatedTask = { readonly created: boolean; readonly task: Task }
+
 /**
  * Creates a task. With an id that the user's tasks hold already, a repetition of the same content finds the stored
  * task and writes nothing.
  *
- * @throws AppError TASK_EXISTS when a task with this id has other content
+ * @throws AppError TASK_EXISTS when a task with this id has other content or is in the trash
  */
-export async function createTask(
-  scope: UserScope,
-  input: CreateTaskInput,
-): Promise<{ readonly created: boolean; readonly task: Task }> {
+export async function createTask(scope: UserScope, input: CreateTaskInput): Promise<CreatedTask> {
   const wanted = toNewTask(input)
-  try {
-    return { created: true, task: await insertTask(scope, wanted) }
-  } catch (error) {
-    if (!isUniqueViolation(error)) throw error
-    const existing = await findTask(scope, wanted.id)
-    if (existing === undefined || !hasContent(existing, wanted)) throw new AppError('TASK_EXISTS')
-    return { created: false, task: existing }
-  }
+  return settleCreate(wanted, await insertTask(scope, wanted))
+}
+
+function settleCreate(wanted: NewTask, { outcome, task }: Change): CreatedTask {
+  if (outcome === 'changed') return { created: true, task }
+  if (outcome === 'in_trash' || !hasContent(task, wanted)) throw new AppError('TASK_EXISTS')
+  return { created: false, task }
 }
 
 /**
- * Creates many tasks of one user in one statement, all or none. The inputs must be valid.
+ * Creates many tasks of one user, all or none. The inputs must be valid, and their ids differ.
  *
  * @returns how many were created
- * @throws AppError TASK_EXISTS when one has an id that the user's tasks hold
+ * @throws AppError TASK_EXISTS when one has an id that the user's tasks hold with other content
  */
 export async function createTasks(scope: UserScope, inputs: readonly CreateTaskInput[]): Promise<number> {
-  try {
-    return await insertTasks(scope, inputs.map(toNewTask))
-  } catch (error) {
-    throw isUniqueViolation(error) ? new AppError('TASK_EXISTS', { cause: error }) : error
-  }
+  const wanted = new Map(inputs.map(toNewTask).map((each) => [each.id, each]))
+  return scope.transaction(async (transaction) => {
+    lockChanges(transaction)
+    const changes = await insertTasks(transaction, [...wanted.values()])
+    const settled = changes.map((each) => {
+      const asked = wanted.get(each.task.id)
+      if (asked === undefined) throw new Error('The insert returned a task that was not asked for')
+      return settleCreate(asked, each)
+    })
+    return settled.filter(({ created }) => created).length
+  })
 }
 
 /** Deletes all tasks of the user; returns how many there were. */
@@ -91,7 +103,7 @@ export async function updateTask(
 }
 
 /**
- * Deletes a task and returns it as it was.
+ * Moves a task to the trash and returns it as it was.
  *
  * @param ifMatch versions that the client allows, or null for any
  * @throws AppError TASK_NOT_FOUND; PRECONDITION_FAILED with the task as it is
@@ -104,7 +116,7 @@ export async function deleteTask(
   return settle(await removeTask(scope, id, ifMatch))
 }
 
-function settle(change: Awaited<ReturnType<typeof changeTask>>): Task {
+function settle(change: Change | undefined): Task {
   if (change === undefined) throw new AppError('TASK_NOT_FOUND')
   if (change.outcome !== 'mismatch') return change.task
   throw new AppError('PRECONDITION_FAILED', {

@@ -18,7 +18,7 @@ const list = statement(
   pageParameters,
   taskColumns,
   (p) => sql`
-  select ${columns} from app.tasks t where t.user_id = ${p.user_id} ${newestFirst} limit ${p.limit}`,
+  select ${columns} from app.tasks t where t.deleted_at is null and t.user_id = ${p.user_id} ${newestFirst} limit ${p.limit}`,
 )
 
 const listAfter = statement(
@@ -27,7 +27,7 @@ const listAfter = statement(
   taskColumns,
   (p) => sql`
   select ${columns} from app.tasks t
-  where t.user_id = ${p.user_id} and (t.created_at, t.id) < (${p.created_at}, ${p.id})
+  where t.deleted_at is null and t.user_id = ${p.user_id} and (t.created_at, t.id) < (${p.created_at}, ${p.id})
   ${newestFirst} limit ${p.limit}`,
 )
 
@@ -36,7 +36,7 @@ const listByCompleted = statement(
   { ...pageParameters, completed: 'bool' },
   taskColumns,
   (p) => sql`
-  select ${columns} from app.tasks t where t.user_id = ${p.user_id} and t.completed = ${p.completed}
+  select ${columns} from app.tasks t where t.deleted_at is null and t.user_id = ${p.user_id} and t.completed = ${p.completed}
   ${newestFirst} limit ${p.limit}`,
 )
 
@@ -46,7 +46,7 @@ const listByCompletedAfter = statement(
   taskColumns,
   (p) => sql`
   select ${columns} from app.tasks t
-  where t.user_id = ${p.user_id} and t.completed = ${p.completed}
+  where t.deleted_at is null and t.user_id = ${p.user_id} and t.completed = ${p.completed}
     and (t.created_at, t.id) < (${p.created_at}, ${p.id})
   ${newestFirst} limit ${p.limit}`,
 )

@@ -1,5 +1,5 @@
-import type { UserScope } from '../db/database.ts'
-import { selectList, sql, statement, type ValuesOf } from '../db/sql.ts'
+import type { TransactionScope, UserScope } from '../db/database.ts'
+import { call, selectList, sql, statement, type ValuesOf } from '../db/sql.ts'
 import type { NewTask, Task, TaskChanges } from './task.ts'
 
 /** The columns of a task, as every statement that returns one names them. */
@@ -25,23 +25,84 @@ const get = statement(
   { id: 'uuid' },
   taskColumns,
   ({ user_id, id }) => sql`
-  select ${selectList(taskColumns, 't')} from app.tasks t where t.user_id = ${user_id} and t.id = ${id}`,
+  select ${selectList(taskColumns, 't')} from app.tasks t where t.user_id = ${user_id} and t.id = ${id}
+    and t.deleted_at is null`,
 )
+
+const lockCounter = statement(
+  'lock_counter',
+  {},
+  { version: 'int8' },
+  ({ user_id }) => sql`
+  insert into app.change_counters as c (user_id, version) values (${user_id}, 0)
+  on conflict (user_id) do update set version = c.version
+  returning c.version`,
+)
+
+// A create finds the task that its id names already, in the list or in the trash, instead of failing: a failure would
+// end the transaction that it may be part of. What another writer commits between this statement's snapshot and its lock
+// it cannot see; then it writes nothing and finds nothing, and is run again.
 
 const create = statement(
   'create_task',
   { id: 'uuid', title: 'text', description: 'text?', completed: 'bool' },
-  taskColumns,
+  changeColumns,
   ({ user_id, id, title, description, completed }) => sql`
-  with counter as (
+  with existing as materialized (
+    select ${selectList(taskColumns, 't')}, t.deleted_at from app.tasks t where t.user_id = ${user_id} and t.id = ${id}),
+  counter as (
     insert into app.change_counters as c (user_id, version) values (${user_id}, 1)
-    on conflict (user_id) do update set version = c.version + 1
+    on conflict (user_id) do update set version = c.version + 1 where not exists (select from existing)
     returning c.version),
-  moment as (select version, clock_timestamp() as now from counter)
-  insert into app.tasks as t (user_id, id, title, description, completed, completed_at, created_at, updated_at, version)
-  select ${user_id}, ${id}, ${title}, ${description}, ${completed}, case when ${completed} then now end, now, now, version
-  from moment
-  returning ${selectList(taskColumns, 't')}`,
+  moment as materialized (select version, clock_timestamp() as now from counter),
+  remembered as (delete from app.deletions d using counter c where d.user_id = ${user_id} and d.id = ${id}),
+  created as (
+    insert into app.tasks as t
+      (user_id, id, title, description, completed, completed_at, created_at, updated_at, version)
+    select ${user_id}, ${id}, ${title}, ${description}, ${completed}, case when ${completed} then now end, now, now, version
+    from moment
+    on conflict (user_id, id) do nothing
+    returning ${selectList(taskColumns, 't')})
+  select ${selectList(taskColumns, 'x')}, 'changed' as outcome from created x
+  union all
+  select ${selectList(taskColumns, 'x')}, case when x.deleted_at is null then 'unchanged' else 'in_trash' end
+  from existing x where not exists (select from created)`,
+)
+
+const createMany = statement(
+  'create_tasks',
+  { tasks: 'json' },
+  changeColumns,
+  ({ user_id, tasks }) => sql`
+  with items as materialized (
+    select item.* from rows from (
+      json_to_recordset(${tasks}) as (id uuid, title text, description text, completed boolean)
+    ) with ordinality as item (id, title, description, completed, position)),
+  existing as materialized (
+    select t.* from items i cross join lateral (
+      select ${selectList(taskColumns, 't')}, t.deleted_at
+      from app.tasks t where t.user_id = ${user_id} and t.id = i.id offset 0) t),
+  fresh as materialized (
+    select i.*, row_number() over (order by i.position) as place from items i
+    where not exists (select from existing e where e.id = i.id)),
+  counter as (
+    insert into app.change_counters as c (user_id, version) select ${user_id}, count(*) from fresh
+    on conflict (user_id) do update set version = c.version + excluded.version
+    returning c.version - (select count(*) from fresh) as before),
+  moment as materialized (select before, clock_timestamp() as now from counter),
+  remembered as (
+    delete from app.deletions d using fresh f where d.user_id = ${user_id} and d.id = f.id),
+  created as (
+    insert into app.tasks as t
+      (user_id, id, title, description, completed, completed_at, created_at, updated_at, version)
+    select ${user_id}, f.id, f.title, f.description, f.completed, case when f.completed then now end, now, now,
+      before + f.place
+    from moment, fresh f
+    returning ${selectList(taskColumns, 't')})
+  select ${selectList(taskColumns, 'x')}, 'changed' as outcome from created x
+  union all
+  select ${selectList(taskColumns, 'x')}, case when x.deleted_at is null then 'unchanged' else 'in_trash' end
+  from existing x`,
 )
 
 // The changes lock the counter row first, then the task: always in this order, so writers of one user queue and
@@ -65,7 +126,7 @@ const update = statement(
   with current as (
     select ${selectList(taskColumns, 't')}, c.version + 1 as next_version
     from app.change_counters c join app.tasks t on t.user_id = c.user_id
-    where c.user_id = ${user_id} and t.user_id = ${user_id} and t.id = ${id}
+    where c.user_id = ${user_id} and t.user_id = ${user_id} and t.id = ${id} and t.deleted_at is null
     for update of c, t),
   wanted as (
     select c.*, greatest(clock_timestamp(), c.updated_at + interval '1 millisecond') as now,
@@ -98,40 +159,20 @@ const remove = statement(
   ({ user_id, id, if_match }) => sql`
   with current as (
     select ${selectList(taskColumns, 't')}, c.version + 1 as next_version,
+      greatest(clock_timestamp(), t.updated_at + interval '1 millisecond') as now,
       coalesce(t.version = any(${if_match}), true) as matches
     from app.change_counters c join app.tasks t on t.user_id = c.user_id
-    where c.user_id = ${user_id} and t.user_id = ${user_id} and t.id = ${id}
+    where c.user_id = ${user_id} and t.user_id = ${user_id} and t.id = ${id} and t.deleted_at is null
     for update of c, t),
   removed as (
-    delete from app.tasks t using current x
+    update app.tasks t set deleted_at = x.now, updated_at = x.now, version = x.next_version
+    from current x
     where t.user_id = ${user_id} and t.id = ${id} and x.matches
-    returning x.next_version),
+    returning t.version),
   counted as (
-    update app.change_counters c set version = r.next_version from removed r where c.user_id = ${user_id})
+    update app.change_counters c set version = r.version from removed r where c.user_id = ${user_id})
   select ${selectList(taskColumns, 'x')}, case when x.matches then 'changed' else 'mismatch' end as outcome
   from current x`,
-)
-
-const createMany = statement(
-  'create_tasks',
-  { tasks: 'json' },
-  { created: 'int8' },
-  ({ user_id, tasks }) => sql`
-  with counter as (
-    insert into app.change_counters as c (user_id, version) values (${user_id}, json_array_length(${tasks}))
-    on conflict (user_id) do update set version = c.version + excluded.version
-    returning c.version - json_array_length(${tasks}) as before),
-  moment as (select before, clock_timestamp() as now from counter),
-  created as (
-    insert into app.tasks
-      (user_id, id, title, description, completed, completed_at, created_at, updated_at, version)
-    select ${user_id}, item.id, item.title, item.description, item.completed,
-      case when item.completed then now end, now, now, before + item.position
-    from moment, rows from (
-      json_to_recordset(${tasks}) as (id uuid, title text, description text, completed boolean)
-    ) with ordinality as item (id, title, description, completed, position)
-    returning 1)
-  select count(*) as created from created`,
 )
 
 const removeAll = statement(
@@ -147,19 +188,29 @@ const removeAll = statement(
   select count(*) as removed from removed`,
 )
 
-/** What a change did: it wrote, had nothing to write, or met a version that If-Match does not name. */
-export type ChangeOutcome = 'changed' | 'unchanged' | 'mismatch'
+const outcomes = ['changed', 'unchanged', 'mismatch', 'in_trash'] as const
+
+/**
+ * What a change did: it wrote, had nothing to write (a create: the task was there), met a version that If-Match does not
+ * name, or (a create) met the id in the trash.
+ */
+export type ChangeOutcome = (typeof outcomes)[number]
 
 /** The task as the change left it (a delete: as it was before) and what the change did. */
 export type Change = { readonly outcome: ChangeOutcome; readonly task: Task }
 
-function toChange(row: ChangeRow | undefined): Change | undefined {
-  if (row === undefined) return undefined
-  const { outcome, ...task } = row
-  if (outcome !== 'changed' && outcome !== 'unchanged' && outcome !== 'mismatch') {
-    throw new Error(`The store answered with the outcome ${outcome}`)
-  }
-  return { outcome, task }
+function toChange({ outcome, ...task }: ChangeRow): Change {
+  const known = outcomes.find((each) => each === outcome)
+  if (known === undefined) throw new Error(`The store answered with the outcome ${outcome}`)
+  return { outcome: known, task }
+}
+
+/**
+ * Locks the user's counter for the rest of the transaction, with its next round trip: the first thing that a
+ * transaction of several writes does, so that writers of one user never wait for each other in a circle.
+ */
+export function lockChanges(scope: TransactionScope): void {
+  scope.queue(call(lockCounter, {}))
 }
 
 /** The user's task with this id, or undefined. */
@@ -167,26 +218,23 @@ export async function findTask(scope: UserScope, id: string): Promise<Task | und
   return (await scope.run(get, { id }))[0]
 }
 
-/**
- * Inserts a task at the user's next version.
- *
- * @throws pg.DatabaseError unique_violation when the user has a task with this id
- */
-export async function insertTask(scope: UserScope, task: NewTask): Promise<Task> {
+/** Inserts a task at the user's next version, or finds the one that has its id. */
+export async function insertTask(scope: UserScope, task: NewTask): Promise<Change> {
   const [row] = await scope.run(create, task)
-  if (row === undefined) throw new Error('The insert returned no row')
-  return row
+  if (row !== undefined) return toChange(row)
+  const [found] = await scope.run(create, task)
+  if (found === undefined) throw new Error('The insert neither wrote nor found the task')
+  return toChange(found)
 }
 
 /**
- * Inserts many tasks of one user, at consecutive versions in their order, all or none.
+ * Inserts many tasks, at consecutive versions in their order, and finds those whose ids exist. The ids must differ, and
+ * the transaction must hold the lock of lockChanges.
  *
- * @returns how many were inserted
- * @throws pg.DatabaseError unique_violation when an id exists
+ * @returns what became of each, in no order
  */
-export async function insertTasks(scope: UserScope, tasks: readonly NewTask[]): Promise<number> {
-  const [row] = await scope.run(createMany, { tasks })
-  return row?.created ?? 0
+export async function insertTasks(scope: TransactionScope, tasks: readonly NewTask[]): Promise<Change[]> {
+  return (await scope.run(createMany, { tasks })).map(toChange)
 }
 
 /**
@@ -211,16 +259,17 @@ export async function changeTask(
     toggle,
     if_match: ifMatch,
   })
-  return toChange(rows[0])
+  return rows[0] && toChange(rows[0])
 }
 
-/** Removes a task, under the same terms as changeTask. */
+/** Moves a task to the trash, under the same terms as changeTask. */
 export async function removeTask(
   scope: UserScope,
   id: string,
   ifMatch: readonly number[] | null,
 ): Promise<Change | undefined> {
-  return toChange((await scope.run(remove, { id, if_match: ifMatch }))[0])
+  const [row] = await scope.run(remove, { id, if_match: ifMatch })
+  return row && toChange(row)
 }
 
 /**

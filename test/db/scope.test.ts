@@ -8,8 +8,10 @@ import { after, describe, type TestContext, test } from 'node:test'
 import { fileURLToPath } from 'node:url'
 import { promisify } from 'node:util'
 import pg from 'pg'
-import { appRole, ScopedQuery, scopeStatement } from '../../src/db/scoped-query.ts'
+import { Exchange } from '../../src/db/exchange.ts'
+import { appRole, enterScope, scopeStatement } from '../../src/db/scope.ts'
 import type { Shape, Statement } from '../../src/db/sql.ts'
+import { reading } from '../../src/db/transaction.ts'
 import { newUser } from '../support/app.ts'
 import { createTestDatabase } from '../support/database.ts'
 
@@ -30,10 +32,14 @@ async function connect(t: TestContext): Promise<pg.Client> {
 async function send(client: pg.Client, user: string, text: string, columns: Shape = {}, timeoutMs = 5_000) {
   const columnList = Object.keys(columns).map((name) => ({ name, parse: (value: string) => value }))
   const name = `s${randomUUID()}`
-  const statement: Statement = { name, text, parameters: {}, columns, parameterList: [], columnList }
-  const query = new ScopedQuery(statement, user, [], timeoutMs)
-  client.query(query)
-  return query.result
+  const statement: Statement = {
+    ...{ name, text, parameters: {}, columns, parameterList: [], columnList, on: 'user', writes: false },
+  }
+  const { step, rows } = reading({ statement, values: [] }, user)
+  const exchange = new Exchange([enterScope(user, timeoutMs), step])
+  client.query(exchange)
+  await exchange.result
+  return rows
 }
 
 /** A user with a counter, which tells whose rows a statement sees. */
@@ -130,26 +136,33 @@ describe('a scope on its connection', () => {
 describe('SQL without a scope', () => {
   const source = (path: string) => fileURLToPath(new URL(`../../${path}`, import.meta.url))
   const preamble = `
-    import type { UserScope } from '#src/db/database.ts'
-    import { type Fragment, sql, statement } from '#src/db/sql.ts'
+    import type { Observer, UserScope } from '#src/db/database.ts'
+    import { type Fragment, observerStatement, sql, statement } from '#src/db/sql.ts'
     import { findTask, insertTask } from '#src/tasks/store.ts'
     declare const scope: UserScope
+    declare const observer: Observer
     declare const input: string
+    export const across = observerStatement('across', {}, { user_id: 'text' }, () =>
+      sql\`select user_id from app.change_counters\`)
     export const find = statement('find', { id: 'uuid' }, { title: 'text?' }, ({ user_id, id }) =>
       sql\`select title from app.tasks where user_id = \${user_id} and id = \${id}\`)\n`
   const scoped = `
     export const fragment: Fragment = sql\`and \${sql\`true\`}\`
+    await observer.run(across, {})
     export const [row] = await scope.run(find, { id: input })
     export const title: string | null | undefined = row?.title
     await findTask(scope, input)
     await insertTask(scope, { id: input, title: input, description: null, completed: false })\n`
   const unscoped = `
-    export const forged: UserScope = { userId: 'a', run: async () => [] } // TS2741
+    export const forged: UserScope = { userId: 'a', run: async () => [] } // TS2739
     export const fragment: Fragment = { text: input } // TS2741
-    await findTask({ userId: 'a', run: scope.run }, input) // TS2741
+    await findTask({ userId: 'a', run: scope.run }, input) // TS2739
     await findTask(undefined, input) // TS2345
     await insertTask({ id: input, title: input, description: null, completed: false }) // TS2554
     await scope.run('select 1', {}) // TS2345
+    await scope.run(across, {}) // TS2345
+    await observer.run(find, { id: input }) // TS2345
+    await scope.runAll([{ statement: across, values: [] }]) // TS2322
     sql\`select title from app.tasks where id = \${input}\` // TS2345
     sql(input) // TS2345
     statement('a', {}, {}, () => input) // TS2322

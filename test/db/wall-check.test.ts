@@ -104,6 +104,36 @@ describe('each in a database of its own', { concurrency: 4 }, () => {
       /policy everything on app\.tasks does not compare/,
     ],
     [
+      'an observer that may read text',
+      'grant select (title) on app.tasks to backend_core_observer',
+      /role backend_core_observer may read column title of app\.tasks/,
+    ],
+    [
+      'an observer that may read whole rows',
+      'grant select on app.tasks to backend_core_observer',
+      /may read column id of app\.tasks; .*may read column description of app\.tasks/,
+    ],
+    [
+      'an observer that may change something',
+      'grant update (version) on app.change_counters to backend_core_observer',
+      /role backend_core_observer may change app\.change_counters/,
+    ],
+    [
+      'an observer that may delete',
+      'grant delete on app.tasks to backend_core_observer',
+      /role backend_core_observer may change app\.tasks/,
+    ],
+    [
+      "a policy of the observer's for more than reading",
+      'create policy more on app.tasks to backend_core_observer using (true)',
+      /policy more on app\.tasks does not compare/,
+    ],
+    [
+      "a policy of the observer's that the other role shares",
+      'alter policy observed on app.tasks to backend_core_observer, backend_core_app',
+      /policy observed on app\.tasks does not compare/,
+    ],
+    [
       'a second policy that lets everything be read',
       'create policy reading on app.tasks for select using (true)',
       /policy reading on app\.tasks does not compare/,
@@ -178,6 +208,12 @@ for (const [what, tampering, problem] of [
     'grant pg_read_all_data to backend_core_app',
     /is a member of role pg_read_all_data/,
   ],
+  ['an observer that bypasses it', 'alter role backend_core_observer bypassrls', /observer can bypass/],
+  [
+    'no observer',
+    'alter role backend_core_observer rename to someone_else',
+    /role backend_core_observer does not exist/,
+  ],
   ['no role', 'alter role backend_core_app rename to someone_else', /role backend_core_app does not exist/],
 ] as const) {
   test(`refused: ${what}`, async (t) => {
@@ -221,6 +257,9 @@ test('a login role that cannot become the role is refused, and served once it is
   const told = /the login role cannot become backend_core_app \(grant backend_core_app to it\)/
   await assertRefuses(open(cleanup, connection), told)
   await client.query(`grant backend_core_app to ${name}`)
+  const second = /the login role cannot become backend_core_observer \(grant backend_core_observer to it\)/
+  await assertRefuses(open(cleanup, connection), second)
+  await client.query(`grant backend_core_observer to ${name}`)
   const database = open(cleanup, connection)
   assert.deepEqual(await database.prepare(), [], 'the migrations went in before the wall was checked')
   await assertServes(database)
@@ -254,7 +293,7 @@ test('on a new cluster', async (t) => {
     )
     await Promise.all(databases.map((database) => database.close()))
     for (const name of names) await administrator.query(`drop database ${name} with (force)`)
-    await administrator.query('drop role backend_core_app')
+    await administrator.query('drop role backend_core_app, backend_core_observer')
   })
 
   await t.test('a login role that may not create roles is told so', async () => {

@@ -1,0 +1,104 @@
+import type { Connection, Submittable } from 'pg'
+
+/** A statement as it goes over the wire, prepared once a connection under its name. */
+export type Step = {
+  readonly name: string
+  readonly text: string
+  readonly values: readonly (string | null)[]
+  /** Takes each row as it arrives, as the text of its fields; without it rows are passed over. */
+  readonly onRow?: (fields: readonly (string | null)[]) => void
+}
+
+/** The parts of pg's wire connection that a query object uses; its type definitions leave them out. */
+type Wire = Connection & {
+  readonly stream: { cork(): void; uncork(): void }
+  readonly parsedStatements: Record<string, string>
+  parse(query: { name: string; text: string; types: number[] }): void
+  bind(config: { statement: string; values: readonly (string | null)[] }): void
+  execute(config: Record<string, never>): void
+  sync(): void
+}
+
+/**
+ * One round trip: some statements and a single Sync. Outside an explicit transaction the Sync makes them one implicit
+ * transaction, so nothing is left behind on the connection. It implements the interface by which pg takes a query
+ * object of one's own (as pg-cursor does), without a name: pg would credit every ParseComplete to it.
+ *
+ * PostgreSQL documentation, 54.2.3 Extended Query and 54.2.4 Pipelining.
+ */
+export class Exchange implements Submittable {
+  /** The command tag of the last statement, e.g. `COMMIT`, once the server has done them all. */
+  readonly result: Promise<string>
+  readonly #steps: readonly Step[]
+  readonly #settle: { resolve: (tag: string) => void; reject: (error: unknown) => void }
+  /** Steps whose Parse was sent and not yet answered, in order. */
+  readonly #parsing: Step[] = []
+  #wire: Wire | undefined
+  #completed = 0
+  #tag = ''
+
+  constructor(steps: readonly Step[]) {
+    this.#steps = steps
+    const { promise, resolve, reject } = Promise.withResolvers<string>()
+    this.result = promise
+    this.#settle = { resolve, reject }
+  }
+
+  submit(connection: Connection): void {
+    // pg hands over its own connection object, whose full form the tests exercise against a real server.
+    const wire = connection as Wire
+    this.#wire = wire
+    wire.stream.cork()
+    for (const step of this.#steps) {
+      const { name, text, values } = step
+      if (wire.parsedStatements[name] === undefined && !this.#parsing.some((each) => each.name === name)) {
+        wire.parse({ name, text, types: [] })
+        this.#parsing.push(step)
+      }
+      wire.bind({ statement: name, values })
+      wire.execute({})
+    }
+    wire.sync()
+    wire.stream.uncork()
+    if (this.#parsing.length > 0) wire.on('parseComplete', this.#onParseComplete)
+  }
+
+  /** Only what the server has parsed may be taken for prepared: after an error it skips the rest. */
+  readonly #onParseComplete = (): void => {
+    const step = this.#parsing.shift()
+    if (step !== undefined && this.#wire !== undefined) this.#wire.parsedStatements[step.name] = step.text
+  }
+
+  handleDataRow({ fields }: { readonly fields: readonly (string | null)[] }): void {
+    try {
+      this.#steps[this.#completed]?.onRow?.(fields)
+    } catch (error) {
+      // Thrown here it would be an uncaught exception of the socket.
+      this.#settle.reject(error)
+    }
+  }
+
+  handleCommandComplete({ text }: { readonly text: string }): void {
+    this.#completed++
+    this.#tag = text
+  }
+
+  handleReadyForQuery(): void {
+    this.#end()
+    this.#settle.resolve(this.#tag)
+  }
+
+  handleError(error: unknown): void {
+    this.#end()
+    this.#settle.reject(error)
+  }
+
+  // Parts of pg's interface that this exchange never needs: no Describe is sent, no portal is limited.
+  handleRowDescription(): void {}
+  handlePortalSuspended(): void {}
+  handleEmptyQuery(): void {}
+
+  #end(): void {
+    this.#wire?.off('parseComplete', this.#onParseComplete)
+  }
+}

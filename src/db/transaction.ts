@@ -1,0 +1,179 @@
+import type { ClientBase } from 'pg'
+import { Exchange, type Step } from './exchange.ts'
+import { enterScope } from './scope.ts'
+import { type Call, call, parseRow, type Shape, type Statement, type ValuesOf } from './sql.ts'
+import { databaseUnavailable } from './sqlstate.ts'
+
+/** A connection that runs one exchange after the other. */
+export type Session = {
+  /** @returns the command tag of the last step */
+  exchange(steps: readonly Step[]): Promise<string>
+}
+
+/** A step on the data of a user that adds its rows to a list as they arrive. */
+export function reading<R extends Shape>(
+  { statement, values }: Call<R>,
+  userId: string,
+): {
+  readonly step: Step
+  readonly rows: ValuesOf<R>[]
+} {
+  const rows: ValuesOf<R>[] = []
+  const { name, text } = statement
+  const onRow = (fields: readonly (string | null)[]) => rows.push(parseRow(statement, fields))
+  return { step: { name, text, values: [userId, ...values], onRow }, rows }
+}
+
+export type TransactionOptions = {
+  /** All statements see the database as it was at the first, and none may write. */
+  readonly snapshot?: boolean
+  /** Longest time that the whole transaction may take, in milliseconds; the database's deadline when left out. */
+  readonly timeoutMs?: number
+}
+
+/** A service that is cut off from the server must not keep its locks for long. */
+const idleTimeoutMs = 10_000
+
+const begin = { name: 'begin', text: 'begin', values: [] }
+const beginSnapshot = {
+  name: 'begin_snapshot',
+  text: 'begin isolation level repeatable read read only',
+  values: [],
+}
+const commit = { name: 'commit', text: 'commit', values: [] }
+const rollback = { name: 'rollback', text: 'rollback', values: [] }
+const limitIdleness = {
+  name: 'limit_idleness',
+  text: `select set_config('idle_in_transaction_session_timeout', $1, true)`,
+  values: [String(idleTimeoutMs)],
+}
+
+/** `savepoint`, `release savepoint` or `rollback to savepoint`, at a depth of nesting. */
+function savepointStep(command: string, depth: number): Step {
+  const text = `${command} s${depth}`
+  return { name: text.replaceAll(' ', '_'), text, values: [] }
+}
+
+/**
+ * A transaction in a user's scope. What begins, nests and ends it costs no round trip of its own but the commit: such
+ * steps wait, and go with the next statements.
+ */
+export class Transaction {
+  readonly #session: Session
+  readonly #userId: string
+  readonly #waiting: Step[]
+  /** Whether the server has begun it. */
+  #begun = false
+  #over = false
+  #depth = 0
+  #wrote = false
+
+  constructor(session: Session, userId: string, timeoutMs: number, { snapshot }: TransactionOptions) {
+    this.#session = session
+    this.#userId = userId
+    this.#waiting = [snapshot ? beginSnapshot : begin, enterScope(userId, timeoutMs), limitIdleness]
+  }
+
+  /** Whether it changed anything; meaningful once it is committed. */
+  get wrote(): boolean {
+    return this.#wrote
+  }
+
+  async run<P extends Shape, R extends Shape>(
+    statement: Statement<P, R>,
+    values: ValuesOf<P>,
+  ): Promise<ValuesOf<R>[]> {
+    const { step, rows } = reading(call(statement, values), this.#userId)
+    this.#note(statement)
+    await this.#send([step])
+    return rows
+  }
+
+  async runAll(calls: readonly Call[]): Promise<{ readonly rows: ValuesOf<Shape>[] }[]> {
+    const all = calls.map((each) => reading(each, this.#userId))
+    for (const { statement } of calls) this.#note(statement)
+    await this.#send(all.map(({ step }) => step))
+    return all
+  }
+
+  queue({ statement: { name, text, writes }, values }: Call): void {
+    this.#wrote ||= writes
+    this.#waiting.push({ name, text, values: [this.#userId, ...values] })
+  }
+
+  /** Runs work between a savepoint and its release, or the return to it when the work throws. */
+  async nest<T>(work: () => Promise<T>): Promise<T> {
+    const depth = ++this.#depth
+    this.#waiting.push(savepointStep('savepoint', depth))
+    try {
+      const result = await work()
+      this.#waiting.push(savepointStep('release savepoint', depth))
+      return result
+    } catch (error) {
+      this.#returnTo(depth)
+      throw error
+    } finally {
+      this.#depth--
+    }
+  }
+
+  /** @throws Error when the server did not commit, as after a failed statement whose error was swallowed */
+  async commit(): Promise<void> {
+    if (!this.#begun && !this.#wrote) return
+    const tag = await this.#send([commit])
+    if (tag !== 'COMMIT') throw new Error(`The transaction ended with ${tag}, not with COMMIT`)
+  }
+
+  async rollback(): Promise<void> {
+    this.#waiting.length = 0
+    if (this.#begun) await this.#session.exchange([rollback])
+  }
+
+  /** What runs later, as after the deadline, must not meet the next user of the connection. */
+  end(): void {
+    this.#over = true
+  }
+
+  #note({ writes }: Statement): void {
+    this.#wrote ||= writes
+  }
+
+  #returnTo(depth: number): void {
+    const name = savepointStep('savepoint', depth).name
+    const unsent = this.#waiting.findIndex((step) => step.name === name)
+    if (unsent >= 0) this.#waiting.splice(unsent)
+    else this.#waiting.splice(0, this.#waiting.length, savepointStep('rollback to savepoint', depth))
+  }
+
+  #send(steps: readonly Step[]): Promise<string> {
+    if (this.#over) throw databaseUnavailable(new Error('The transaction is over'))
+    const all = [...this.#waiting.splice(0), ...steps]
+    this.#begun = true
+    return this.#session.exchange(all)
+  }
+}
+
+/** The session of one connection, which counts its exchanges and can give them up. */
+export class ClientSession implements Session {
+  readonly #client: ClientBase
+  readonly #underWay: Set<Exchange>
+  readonly #onExchange: () => void
+
+  constructor(client: ClientBase, underWay: Set<Exchange>, onExchange: () => void) {
+    this.#client = client
+    this.#underWay = underWay
+    this.#onExchange = onExchange
+  }
+
+  async exchange(steps: readonly Step[]): Promise<string> {
+    const exchange = new Exchange(steps)
+    this.#underWay.add(exchange)
+    this.#onExchange()
+    try {
+      this.#client.query(exchange)
+      return await exchange.result
+    } finally {
+      this.#underWay.delete(exchange)
+    }
+  }
+}
