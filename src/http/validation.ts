@@ -10,8 +10,8 @@ declare module 'fastify' {
   }
 }
 
-/** Most problems that one answer lists, and the longest path it echoes: both are bounded, whatever was sent. */
-const maxDetails = 100
+/** Most problems that one answer lists; bounded, as is the longest path that it echoes, whatever was sent. */
+export const maxDetails = 100
 const maxPathLength = 256
 
 type Part = 'params' | 'querystring' | 'headers' | 'body'
@@ -56,7 +56,7 @@ function createAjv(): Ajv {
   ajv.addFormat('entity-tags', isEntityTagList)
   ajv.addFormat('date-time', true)
   // What a schema says for people: the text of a problem, examples for the OpenAPI document.
-  ajv.addVocabulary(['x-message', 'example'])
+  ajv.addVocabulary(['x-message', 'x-items', 'x-examples', 'example'])
   ajv.addKeyword({
     keyword: 'x-trim',
     type: 'string',
@@ -80,7 +80,9 @@ function createAjv(): Ajv {
 export function compileCheck(schema: object): (value: unknown, pointer?: string) => ErrorDetail[] {
   const validate = createAjv().compile(schema)
   return (value, pointer = '') =>
-    validate(value) ? [] : (validate.errors ?? []).map((error) => describe('body', error, pointer))
+    validate(value)
+      ? []
+      : (validate.errors ?? []).slice(0, maxDetails).map((error) => describe('body', error, pointer))
 }
 
 type TrimContext = { parentData: Record<string | number, unknown>; parentDataProperty: string | number }
@@ -150,6 +152,8 @@ function explain(
       return 'is required'
     case 'pattern':
       return parentSchema?.['x-message'] ?? `${message}`
+    case 'enum':
+      return `must be ${params.allowedValues.join(' or ')}`
     case 'minLength':
       return 'must not be empty'
     case 'format':

@@ -111,7 +111,9 @@ const itemError = Type.Object({
 export const BatchItemSchema = Type.Object(
   {
     index: Type.Integer({ minimum: 0, description: 'The place of the operation in the batch, from 0.' }),
-    status: Type.Integer({ description: 'What the single operation would answer: 200, 201, 404, 409, 412, 422.' }),
+    status: Type.Integer({
+      description: 'What the single operation would answer: 200, 201, 404, 409, 412, 422.',
+    }),
     task: Type.Optional(Type.Ref('Task#')),
     error: Type.Optional(itemError),
   },

@@ -2,15 +2,20 @@ import type { UserScope } from '../db/database.ts'
 import { AppError, type ErrorCode, type ErrorDetail } from '../errors.ts'
 import { maxDetails } from '../http/validation.ts'
 import { newId } from '../lib/ids.ts'
-import { makeChanges } from './batch-store.ts'
+import { insertCall, makeChanges } from './batch-store.ts'
 import { type CreateTaskInput, settleChange, settleCreate, toNewTask } from './commands.ts'
-import { type Change, type ChangeCall, changeCall, insertCall, removeCall } from './store.ts'
+import { type Change, type ChangeCall, changeCall, removeCall } from './store.ts'
 import type { NewTask, Task, TaskChanges } from './task.ts'
 
 /** One operation of a batch, validated. */
 export type BatchOperation =
   | { readonly op: 'create'; readonly task: CreateTaskInput }
-  | { readonly op: 'update'; readonly id: string; readonly changes: TaskChanges; readonly if_version?: number }
+  | {
+      readonly op: 'update'
+      readonly id: string
+      readonly changes: TaskChanges
+      readonly if_version?: number
+    }
   | { readonly op: 'delete'; readonly id: string; readonly if_version?: number }
 
 /** One place of a batch: an operation, or what is wrong with what is there. */
@@ -50,8 +55,7 @@ export async function runBatch(
   const problems = entries.flatMap((entry, index) =>
     entry.op === 'invalid' ? entry.problems.map((each) => ({ ...each, index })) : [],
   )
-  if (problems.length > 0)
-    throw new AppError('VALIDATION_FAILED', { details: problems.slice(0, maxDetails) })
+  if (problems.length > 0) throw new AppError('VALIDATION_FAILED', { details: problems.slice(0, maxDetails) })
   return scope.transaction(async (transaction) => {
     const outcomes = await perform(transaction, entries)
     for (const [index, outcome] of outcomes.entries()) {
@@ -89,7 +93,7 @@ function plan(entries: readonly BatchEntry[]): { calls: ChangeCall[]; readers: R
       return () => new AppError('VALIDATION_FAILED', { details: entry.problems })
     }
     if (entry.op === 'create') {
-      const wanted = toNewTask({ id: ids[index], ...entry.task })
+      const wanted = toNewTask({ id: ids[index] ?? newId(), ...entry.task })
       const at = addCreate(steps, wanted)
       return (made) => {
         const { created, task } = settleCreate(wanted, findChange(made[at], wanted.id))
