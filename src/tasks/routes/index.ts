@@ -1,4 +1,5 @@
 import type { App } from '../../http/server.ts'
+import { registerIdempotency } from '../../idempotency/idempotent-routes.ts'
 import { TaskSchema } from '../schema.ts'
 import { registerBatchTasks } from './batch-tasks.ts'
 import { registerCompleteTask } from './complete-task.ts'
@@ -13,6 +14,7 @@ import { registerUpdateTask } from './update-task.ts'
 /** The operations on tasks, a file each. */
 export function registerTaskRoutes(app: App, dependencies: TaskRouteDependencies): void {
   app.addSchema(TaskSchema)
+  registerIdempotency(app, dependencies.database)
   registerListTasks(app, dependencies)
   registerCreateTask(app, dependencies)
   registerGetTask(app, dependencies)
