@@ -3,8 +3,14 @@ import { AppError, type ErrorCode, type ErrorDetail } from '../errors.ts'
 import { maxDetails } from '../http/validation.ts'
 import { newId } from '../lib/ids.ts'
 import { insertCall, makeChanges } from './batch-store.ts'
-import { type CreateTaskInput, settleChange, settleCreate, toNewTask } from './commands.ts'
-import { type Change, type ChangeCall, changeCall, removeCall } from './store.ts'
+import {
+  type CreateTaskInput,
+  preconditionFailed,
+  settleChange,
+  settleCreate,
+  toNewTask,
+} from './commands.ts'
+import { type Change, type ChangeCall, changeCall, findTask, removeCall } from './store.ts'
 import type { NewTask, Task, TaskChanges } from './task.ts'
 
 /** One operation of a batch, validated. */
@@ -56,13 +62,29 @@ export async function runBatch(
     entry.op === 'invalid' ? entry.problems.map((each) => ({ ...each, index })) : [],
   )
   if (problems.length > 0) throw new AppError('VALIDATION_FAILED', { details: problems.slice(0, maxDetails) })
-  return scope.transaction(async (transaction) => {
-    const outcomes = await perform(transaction, entries)
-    for (const [index, outcome] of outcomes.entries()) {
-      if (outcome instanceof AppError) throw failureOf(outcome, index)
-    }
-    return outcomes.map(toItem)
-  })
+  try {
+    return await scope.transaction(async (transaction) => {
+      const outcomes = await perform(transaction, entries)
+      for (const [index, outcome] of outcomes.entries()) {
+        if (outcome instanceof AppError) throw new FailedOperation(index, outcome)
+      }
+      return outcomes.map(toItem)
+    })
+  } catch (error) {
+    throw error instanceof FailedOperation ? await failureOf(scope, entries, error) : error
+  }
+}
+
+/** Ends the transaction of an atomic batch. */
+class FailedOperation extends Error {
+  readonly index: number
+  readonly error: AppError
+
+  constructor(index: number, error: AppError) {
+    super()
+    this.index = index
+    this.error = error
+  }
 }
 
 type Outcome = { readonly status: number; readonly task: Task } | AppError
@@ -139,9 +161,24 @@ function toItem(outcome: Outcome, index: number): BatchItem {
 }
 
 /** The failure of a whole batch by that of one operation. */
-function failureOf({ code, details, headers }: AppError, index: number): AppError {
-  const failed = { code: 'failed', message: 'is the operation that failed; nothing of the batch was written' }
+async function failureOf(
+  scope: UserScope,
+  entries: readonly BatchEntry[],
+  { index, error }: FailedOperation,
+): Promise<AppError> {
+  const { code, details, headers } = await asStored(scope, entries[index], error)
   const place = { path: `/operations/${index}`, index }
+  const failed = { code: 'failed', message: 'is the operation that failed; nothing of the batch was written' }
   const own = details.length > 0 ? details : [failed]
   return new AppError(code, { headers, details: own.map((each) => ({ ...each, ...place })) })
+}
+
+/**
+ * A mismatch that shows the task as it is, now that nothing of the batch was written: the operations before may have
+ * changed it, to a version that another change takes next.
+ */
+async function asStored(scope: UserScope, entry: BatchEntry | undefined, error: AppError): Promise<AppError> {
+  if (error.code !== 'PRECONDITION_FAILED' || entry === undefined || !('id' in entry)) return error
+  const task = await findTask(scope, entry.id)
+  return task === undefined ? new AppError(error.code) : preconditionFailed(task, '')
 }

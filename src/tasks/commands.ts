@@ -132,15 +132,15 @@ export async function deleteTask(
 export function settleChange(change: Change | undefined, condition = 'headers/if-match'): Task {
   if (change === undefined) throw new AppError('TASK_NOT_FOUND')
   if (change.outcome !== 'mismatch') return change.task
-  throw new AppError('PRECONDITION_FAILED', {
-    headers: { etag: formatEtag(change.task.version) },
+  throw preconditionFailed(change.task, condition)
+}
+
+/** The error that shows the task as it is; `condition` as in settleChange. */
+export function preconditionFailed(task: Task, condition: string): AppError {
+  return new AppError('PRECONDITION_FAILED', {
+    headers: { etag: formatEtag(task.version) },
     details: [
-      {
-        path: condition,
-        code: 'mismatch',
-        message: `the task is at version ${change.task.version}`,
-        current: change.task,
-      },
+      { path: condition, code: 'mismatch', message: `the task is at version ${task.version}`, current: task },
     ],
   })
 }

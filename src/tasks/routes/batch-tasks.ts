@@ -1,7 +1,14 @@
 import { Type } from 'typebox'
-import { success } from '../../http/envelope.ts'
-import { bodyErrors, errorResponses, successResponse } from '../../http/responses.ts'
+import {
+  bodyErrors,
+  errorResponses,
+  idempotencyErrors,
+  replayedHeader,
+  successResponse,
+} from '../../http/responses.ts'
 import type { App } from '../../http/server.ts'
+import { answerOnce } from '../../idempotency/answer-once.ts'
+import { IdempotencyHeaders } from '../../idempotency/schema.ts'
 import { runBatch } from '../batch.ts'
 import { BatchItemSchema, BatchSchema, exampleItems, readOperation } from '../batch-schema.ts'
 import { NoQuery, UserParams } from '../schema.ts'
@@ -19,6 +26,7 @@ export function registerBatchTasks(app: App, { database }: TaskRouteDependencies
   app.route({
     method: 'POST',
     url: '/api/:user_id/tasks/batch',
+    config: { idempotent: true },
     schema: {
       operationId: 'batchTasks',
       tags: ['Tasks'],
@@ -26,20 +34,28 @@ export function registerBatchTasks(app: App, { database }: TaskRouteDependencies
       description,
       params: UserParams,
       querystring: NoQuery,
+      headers: IdempotencyHeaders,
       body: BatchSchema,
       response: {
         200: successResponse({
           description: 'What became of each operation, in their order.',
           data: Type.Array(BatchItemSchema),
           example: exampleItems,
+          headers: replayedHeader,
         }),
-        ...errorResponses(...bodyErrors, 'TASK_NOT_FOUND', 'TASK_EXISTS', 'PRECONDITION_FAILED'),
+        ...errorResponses(
+          ...bodyErrors,
+          ...idempotencyErrors,
+          'TASK_NOT_FOUND',
+          'TASK_EXISTS',
+          'PRECONDITION_FAILED',
+        ),
       },
     },
-    async handler(request) {
-      const { mode = 'atomic', operations } = request.body
-      const scope = database.scopeFor(request.userId)
-      return success(request, await runBatch(scope, mode, operations.map(readOperation)))
-    },
+    handler: (request, reply) =>
+      answerOnce(database, request, reply, async (scope) => {
+        const { mode = 'atomic', operations } = request.body
+        return { status: 200, data: await runBatch(scope, mode, operations.map(readOperation)) }
+      }),
   })
 }
