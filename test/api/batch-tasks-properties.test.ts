@@ -154,7 +154,7 @@ test('a batch comes to what its operations come to one by one, and an atomic one
         assert.deepEqual(await stateOf(atomic), await stateOf(single))
       },
     ),
-    { numRuns: 120 },
+    { numRuns: 80 },
   )
   t.diagnostic(`batches: ${JSON.stringify(seen)}`)
   assert.ok(seen.atomic > 0 && seen.rolledBack > 0)
