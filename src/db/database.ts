@@ -1,4 +1,4 @@
-import type { Exchange } from './exchange.ts'
+import type { Exchange, Preparation } from './exchange.ts'
 import { migrate, pendingMigrations, requireServerVersion } from './migrate.ts'
 import { type Deadline, type LendLimit, Pool, type PoolOptions } from './pool.ts'
 import { enterObserverScope, enterScope } from './scope.ts'
@@ -12,7 +12,7 @@ import {
   toValues,
   type ValuesOf,
 } from './sql.ts'
-import { databaseUnavailable, toAppError } from './sqlstate.ts'
+import { databaseUnavailable, isPreparedStatementLost, toAppError } from './sqlstate.ts'
 import { ClientSession, reading, Transaction, type TransactionOptions } from './transaction.ts'
 import { verifyWall } from './wall.ts'
 
@@ -44,7 +44,8 @@ export type UserScope = {
   runAll<const C extends readonly Call[]>(calls: C): Promise<RowsOfAll<C>>
   /**
    * Runs work in a transaction, which is committed when it succeeds and rolled back when it throws. In an open
-   * transaction, a savepoint does the same for the part.
+   * transaction, a savepoint does the same for the part. Work may be run a second time, when nothing of the first was
+   * done.
    *
    * @throws what the work throws
    */
@@ -75,6 +76,8 @@ export type Observer = {
 export type DatabaseOptions = PoolOptions & {
   /** Told after each commit in which something of the user's may have changed. */
   readonly onCommit?: (userId: string) => void
+  /** Told once when a pooler is found that does not keep prepared statements; from then on none are. */
+  readonly onPreparedStatementLost?: () => void
 }
 
 export type Database = {
@@ -107,6 +110,7 @@ class PostgresDatabase implements Database {
   readonly #pool: Pool
   readonly #options: DatabaseOptions
   readonly #underWay = new Set<Exchange>()
+  #preparation: Preparation = 'named'
   #prepared = false
   #roundTrips = 0
 
@@ -159,19 +163,22 @@ class PostgresDatabase implements Database {
     statement: Statement<P, R>,
     values: ValuesOf<P>,
   ): Promise<ValuesOf<R>[]> {
-    const { step, rows } = reading(call(statement, values), userId)
-    await this.#lend('deadline', (session, deadline) =>
-      session.exchange([enterScope(userId, deadline.remainingMs()), step]),
-    )
+    const rows = await this.#lend('deadline', async (session, deadline) => {
+      const { step, rows } = reading(call(statement, values), userId)
+      await session.exchange([enterScope(userId, deadline.remainingMs()), step])
+      return rows
+    })
     if (statement.writes) this.#options.onCommit?.(userId)
     return rows
   }
 
   async #runAll<const C extends readonly Call[]>(userId: string, calls: C): Promise<RowsOfAll<C>> {
-    const all = calls.map((each) => reading(each, userId))
-    await this.#lend('deadline', (session, deadline) =>
-      session.exchange([enterScope(userId, deadline.remainingMs()), ...all.map(({ step }) => step)]),
-    )
+    const all = await this.#lend('deadline', async (session, deadline) => {
+      const readings = calls.map((each) => reading(each, userId))
+      const steps = readings.map(({ step }) => step)
+      await session.exchange([enterScope(userId, deadline.remainingMs()), ...steps])
+      return readings
+    })
     if (calls.some(({ statement }) => statement.writes)) this.#options.onCommit?.(userId)
     return rowsOfAll<C>(all)
   }
@@ -180,17 +187,17 @@ class PostgresDatabase implements Database {
     statement: ObserverStatement<P, R>,
     values: ValuesOf<P>,
   ): Promise<ValuesOf<R>[]> {
-    const rows: ValuesOf<R>[] = []
-    const step = {
-      name: statement.name,
-      text: statement.text,
-      values: toValues(statement, values),
-      onRow: (fields: readonly (string | null)[]) => rows.push(parseRow(statement, fields)),
-    }
-    await this.#lend('deadline', (session, deadline) =>
-      session.exchange([enterObserverScope(deadline.remainingMs()), step]),
-    )
-    return rows
+    return this.#lend('deadline', async (session, deadline) => {
+      const rows: ValuesOf<R>[] = []
+      const step = {
+        name: statement.preparedAs,
+        text: statement.text,
+        values: toValues(statement, values),
+        onRow: (fields: readonly (string | null)[]) => rows.push(parseRow(statement, fields)),
+      }
+      await session.exchange([enterObserverScope(deadline.remainingMs()), step])
+      return rows
+    })
   }
 
   async #transaction<T>(
@@ -208,6 +215,7 @@ class PostgresDatabase implements Database {
       } catch (error) {
         // The connection stays good unless this fails too.
         await transaction.rollback()
+        if (isPreparedStatementLost(error)) throw error
         return { error }
       } finally {
         transaction.end()
@@ -217,10 +225,33 @@ class PostgresDatabase implements Database {
     throw toAppError(ended.error)
   }
 
-  #lend<T>(limit: LendLimit, work: (session: ClientSession, deadline: Deadline) => Promise<T>): Promise<T> {
+  /**
+   * Runs work with a connection. Behind a pooler that knows nothing of prepared statements it finds that out by the
+   * first that is lost; nothing was committed then, and the work is run again, without names from then on.
+   */
+  async #lend<T>(
+    limit: LendLimit,
+    work: (session: ClientSession, deadline: Deadline) => Promise<T>,
+  ): Promise<T> {
     if (!this.#prepared) throw databaseUnavailable(new Error('The database is not prepared yet'))
+    const preparation = this.#preparation
+    try {
+      return await this.#lendPrepared(preparation, limit, work)
+    } catch (error) {
+      if (!isPreparedStatementLost(error) || preparation === 'unnamed') throw error
+      if (this.#preparation === 'named') this.#options.onPreparedStatementLost?.()
+      this.#preparation = 'unnamed'
+      return await this.#lendPrepared('unnamed', limit, work)
+    }
+  }
+
+  #lendPrepared<T>(
+    preparation: Preparation,
+    limit: LendLimit,
+    work: (session: ClientSession, deadline: Deadline) => Promise<T>,
+  ): Promise<T> {
     return this.#pool.lend(limit, (client, deadline) =>
-      work(new ClientSession(client, this.#underWay, () => this.#roundTrips++), deadline),
+      work(new ClientSession(client, preparation, this.#underWay, () => this.#roundTrips++), deadline),
     )
   }
 }

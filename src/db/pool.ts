@@ -1,5 +1,4 @@
 import pg from 'pg'
-import { scopeStatement } from './scope.ts'
 import { databaseUnavailable, toAppError } from './sqlstate.ts'
 
 export type PoolOptions = {
@@ -15,7 +14,7 @@ export type PoolOptions = {
 /** A failure is answered within 5 s; this leaves the rest of the request its share. */
 const defaultDeadlineMs = 4_500
 
-/** The connections of one process, each with the scope statement prepared; none is made before it is needed. */
+/** The connections of one process; none is made before it is needed. */
 export class Pool {
   readonly #pool: pg.Pool
   readonly #deadlineMs: number
@@ -28,13 +27,6 @@ export class Pool {
       max: poolMax,
       idleTimeoutMillis: 30_000,
       connectionTimeoutMillis: deadlineMs,
-      // Named, so that every later use on this connection is a Bind alone.
-      onConnect: async (client) => {
-        const { name, text, neutralValues } = scopeStatement
-        // pg's type definitions leave out query_timeout.
-        const prepare = { name, text, values: neutralValues, query_timeout: deadlineMs }
-        await client.query(prepare)
-      },
     })
     const report = (error: unknown) => onConnectionError?.(error)
     this.#pool.on('error', report)

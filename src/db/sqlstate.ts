@@ -18,6 +18,14 @@ const unavailable = [
   /^3D000$/, // the database does not exist
 ]
 
+/**
+ * A prepared statement is missing or there already (SQLSTATE 26000, 42P05): a pooler has changed the connection behind
+ * this one. Nothing of the transaction was done.
+ */
+export function isPreparedStatementLost(error: unknown): boolean {
+  return error instanceof pg.DatabaseError && (error.code === '26000' || error.code === '42P05')
+}
+
 /** Codes of Node's own errors when a connection cannot be made or is lost. */
 const networkCodes = new Set([
   'ECONNREFUSED',

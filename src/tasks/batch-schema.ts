@@ -1,13 +1,9 @@
 import { Type } from 'typebox'
 import { errorCatalogue } from '../errors.ts'
-import { compileCheck } from '../http/validation.ts'
-import type { BatchEntry, BatchOperation } from './batch.ts'
 import { exampleTask, TaskCreateSchema, TaskUpdateSchema, taskIdForm } from './schema.ts'
 
 /** Most operations of one batch. */
 const maxOperations = 100
-
-const ops = ['create', 'update', 'delete'] as const
 
 /** A string that is one of a few. */
 function oneOf<const Value extends string>(values: readonly Value[], description: string) {
@@ -24,7 +20,8 @@ const ifVersion = Type.Optional(
 
 const id = Type.String({ ...taskIdForm, description: 'The id of the task.' })
 
-const operationSchemas = {
+/** Each operation, by its `op`. */
+export const batchOperationSchemas = {
   create: Type.Object(
     { op: oneOf(['create'], 'As createTask.'), task: TaskCreateSchema },
     { additionalProperties: false },
@@ -45,9 +42,12 @@ const example = [
   { op: 'delete', id: '019ab3c4-5d6e-7f80-9a1b-2c3d4e5f6073' },
 ]
 
+/** What an operation must have before its own schema can be told. */
+export const BatchOpSchema = Type.Object({ op: oneOf(['create', 'update', 'delete'], '') })
+
 /**
- * A batch: the whole of it but the form of each operation, which readOperation checks, since an invalid one fails only
- * its own item where the operations are independent.
+ * A batch: the whole of it but the form of each operation, which the route checks, since an invalid one fails only its
+ * own item where the operations are independent.
  */
 export const BatchSchema = Type.Object(
   {
@@ -60,7 +60,7 @@ export const BatchSchema = Type.Object(
     operations: Type.Array(Type.Unknown(), {
       minItems: 1,
       maxItems: maxOperations,
-      'x-items': { oneOf: Object.values(operationSchemas) },
+      'x-items': { oneOf: Object.values(batchOperationSchemas) },
       description: `1 to ${maxOperations} operations, made in this order.`,
     }),
   },
@@ -75,31 +75,6 @@ export const BatchSchema = Type.Object(
     },
   },
 )
-
-const checkOp = compileCheck(Type.Object({ op: oneOf(ops, '') }))
-
-const checks = {
-  create: compileCheck(operationSchemas.create),
-  update: compileCheck(operationSchemas.update),
-  delete: compileCheck(operationSchemas.delete),
-}
-
-/**
- * An operation of a batch as it was sent, or what is wrong with it: with its `op` first, then, by the schema of that
- * `op`, all at once. Titles are trimmed.
- *
- * @param index its place in the batch, from 0
- */
-export function readOperation(value: unknown, index: number): BatchEntry {
-  const pointer = `/operations/${index}`
-  const problems = checkOp(value, pointer)
-  if (problems.length > 0) return { op: 'invalid', problems }
-  // It has one of the known words as its op.
-  const { op } = value as { op: (typeof ops)[number] }
-  const found = checks[op](value, pointer)
-  // Without a problem it has the form of the schema.
-  return found.length > 0 ? { op: 'invalid', problems: found } : (value as BatchOperation)
-}
 
 const itemError = Type.Object({
   code: Type.String(),

@@ -7,10 +7,17 @@ import {
   successResponse,
 } from '../../http/responses.ts'
 import type { App } from '../../http/server.ts'
+import { compileCheck } from '../../http/validation.ts'
 import { answerOnce } from '../../idempotency/answer-once.ts'
 import { IdempotencyHeaders } from '../../idempotency/schema.ts'
-import { runBatch } from '../batch.ts'
-import { BatchItemSchema, BatchSchema, exampleItems, readOperation } from '../batch-schema.ts'
+import { type BatchEntry, type BatchOperation, runBatch } from '../batch.ts'
+import {
+  BatchItemSchema,
+  BatchOpSchema,
+  BatchSchema,
+  batchOperationSchemas,
+  exampleItems,
+} from '../batch-schema.ts'
 import { NoQuery, UserParams } from '../schema.ts'
 import type { TaskRouteDependencies } from './shared.ts'
 
@@ -58,4 +65,24 @@ export function registerBatchTasks(app: App, { database }: TaskRouteDependencies
         return { status: 200, data: await runBatch(scope, mode, operations.map(readOperation)) }
       }),
   })
+}
+
+const checkOp = compileCheck(BatchOpSchema)
+
+const checks = {
+  create: compileCheck(batchOperationSchemas.create),
+  update: compileCheck(batchOperationSchemas.update),
+  delete: compileCheck(batchOperationSchemas.delete),
+}
+
+/** An operation as it was sent, its title trimmed, or all that is wrong with it; `index` is its place, from 0. */
+function readOperation(value: unknown, index: number): BatchEntry {
+  const pointer = `/operations/${index}`
+  const problems = checkOp(value, pointer)
+  if (problems.length > 0) return { op: 'invalid', problems }
+  // It has one of the words as its op.
+  const { op } = value as BatchOperation
+  const found = checks[op](value, pointer)
+  // Without a problem it has the form of that op's schema.
+  return found.length > 0 ? { op: 'invalid', problems: found } : (value as BatchOperation)
 }
