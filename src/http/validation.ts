@@ -71,6 +71,9 @@ function createAjv(): Ajv {
   return ajv
 }
 
+/** One for all checks: to make it takes longer than to compile most schemas. */
+let checksAjv: Ajv | undefined
+
 /**
  * Makes a check for values that are not a part of a request of their own, such as the items of a batch. It trims as the
  * check of a body does.
@@ -78,7 +81,8 @@ function createAjv(): Ajv {
  * @returns a function from a value, and the JSON pointer to put before each path, to the problems; none when it is valid
  */
 export function compileCheck(schema: object): (value: unknown, pointer?: string) => ErrorDetail[] {
-  const validate = createAjv().compile(schema)
+  checksAjv ??= createAjv()
+  const validate = checksAjv.compile(schema)
   return (value, pointer = '') =>
     validate(value)
       ? []
