@@ -20,13 +20,20 @@ export const changeColumns = { ...taskColumns, outcome: 'text' } as const
 
 type ChangeRow = ValuesOf<typeof changeColumns>
 
+/**
+ * Whether a task is none of the trash, said so that the planner does not take one of the indexes of the lists, which hold
+ * such tasks alone and have the id as their last column: on a table without statistics they look as good to it as the
+ * primary key, and one task is then looked for among all of the user's.
+ */
+const isLive = sql`coalesce(t.deleted_at is null, false)`
+
 const get = statement(
   'get_task',
   { id: 'uuid' },
   taskColumns,
   ({ user_id, id }) => sql`
   select ${selectList(taskColumns, 't')} from app.tasks t where t.user_id = ${user_id} and t.id = ${id}
-    and t.deleted_at is null`,
+    and ${isLive}`,
 )
 
 const lockCounter = statement(
@@ -90,7 +97,7 @@ const update = statement(
   with current as (
     select ${selectList(taskColumns, 't')}, c.version + 1 as next_version
     from app.change_counters c join app.tasks t on t.user_id = c.user_id
-    where c.user_id = ${user_id} and t.user_id = ${user_id} and t.id = ${id} and t.deleted_at is null
+    where c.user_id = ${user_id} and t.user_id = ${user_id} and t.id = ${id} and ${isLive}
     for update of c, t),
   wanted as (
     select c.*, greatest(clock_timestamp(), c.updated_at + interval '1 millisecond') as now,
@@ -126,7 +133,7 @@ const remove = statement(
       greatest(clock_timestamp(), t.updated_at + interval '1 millisecond') as now,
       coalesce(t.version = any(${if_match}), true) as matches
     from app.change_counters c join app.tasks t on t.user_id = c.user_id
-    where c.user_id = ${user_id} and t.user_id = ${user_id} and t.id = ${id} and t.deleted_at is null
+    where c.user_id = ${user_id} and t.user_id = ${user_id} and t.id = ${id} and ${isLive}
     for update of c, t),
   removed as (
     update app.tasks t set deleted_at = x.now, updated_at = x.now, version = x.next_version
