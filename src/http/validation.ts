@@ -72,7 +72,7 @@ function createAjv(): Ajv {
 }
 
 /** One for all checks: to make it takes longer than to compile most schemas. */
-let checksAjv: Ajv | undefined
+const checksAjv = createAjv()
 
 /**
  * Makes a check for values that are not a part of a request of their own, such as the items of a batch. It trims as the
@@ -81,7 +81,6 @@ let checksAjv: Ajv | undefined
  * @returns a function from a value, and the JSON pointer to put before each path, to the problems; none when it is valid
  */
 export function compileCheck(schema: object): (value: unknown, pointer?: string) => ErrorDetail[] {
-  checksAjv ??= createAjv()
   const validate = checksAjv.compile(schema)
   return (value, pointer = '') =>
     validate(value)
