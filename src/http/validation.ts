@@ -105,7 +105,9 @@ function validateRequest(request: FastifyRequest, checks: readonly Check[], opti
     const value = part === 'querystring' ? request.query : request[part]
     if (part === 'body' && value === undefined && optionalBody) continue
     if (part === 'querystring') readNumbersAndBooleans(value, validate.schema)
-    if (!validate(value)) details.push(...(validate.errors ?? []).map((error) => describe(part, error)))
+    if (validate(value)) continue
+    const errors = (validate.errors ?? []).slice(0, maxDetails)
+    details.push(...errors.map((error) => describe(part, error)))
   }
   if (details.length > 0) throw new AppError('VALIDATION_FAILED', { details: details.slice(0, maxDetails) })
 }
