@@ -13,8 +13,8 @@ declare module 'fastify' {
   }
 }
 
-/** Most problems that one answer lists, and the longest path it echoes: both are bounded, whatever was sent. */
-const maxDetails = 100
+/** Most problems that one answer lists; bounded, as is the longest path that it echoes, whatever was sent. */
+export const maxDetails = 100
 const maxPathLength = 256
 
 type Part = 'params' | 'querystring' | 'headers' | 'body'
@@ -58,7 +58,7 @@ function createAjv(): Ajv {
   ajv.addFormat('entity-tags', isEntityTagList)
   ajv.addFormat('date-time', (text) => readTime(text) !== undefined)
   // What a schema says for people: the text of a problem, examples for the OpenAPI document.
-  ajv.addVocabulary(['x-message', 'example'])
+  ajv.addVocabulary(['x-message', 'x-items', 'x-examples', 'example'])
   ajv.addKeyword({
     keyword: 'x-trim',
     type: 'string',
@@ -73,6 +73,9 @@ function createAjv(): Ajv {
   return ajv
 }
 
+/** One for all checks: to make it takes longer than to compile most schemas. */
+const checksAjv = createAjv()
+
 /**
  * Makes a check for values that are not a part of a request of their own, such as the items of a batch. It trims as the
  * check of a body does.
@@ -80,9 +83,11 @@ function createAjv(): Ajv {
  * @returns a function from a value, and the JSON pointer to put before each path, to the problems; none when it is valid
  */
 export function compileCheck(schema: object): (value: unknown, pointer?: string) => ErrorDetail[] {
-  const validate = createAjv().compile(schema)
+  const validate = checksAjv.compile(schema)
   return (value, pointer = '') =>
-    validate(value) ? [] : (validate.errors ?? []).map((error) => describe('body', error, pointer))
+    validate(value)
+      ? []
+      : (validate.errors ?? []).slice(0, maxDetails).map((error) => describe('body', error, pointer))
 }
 
 type TrimContext = { parentData: Record<string | number, unknown>; parentDataProperty: string | number }
@@ -103,7 +108,9 @@ function validateRequest(request: FastifyRequest, checks: readonly Check[], sche
     const value = part === 'querystring' ? request.query : request[part]
     if (part === 'body' && value === undefined && optionalBody) continue
     if (part === 'querystring') readNumbersAndBooleans(value, validate.schema)
-    if (!validate(value)) details.push(...(validate.errors ?? []).map((error) => describe(part, error)))
+    if (validate(value)) continue
+    const errors = (validate.errors ?? []).slice(0, maxDetails)
+    details.push(...errors.map((error) => describe(part, error)))
   }
   if (schema['x-no-body'] && request.body !== undefined) {
     details.push({ path: '', code: 'unexpected', message: 'this operation takes no body' })
@@ -156,6 +163,8 @@ function explain(
       return 'is required'
     case 'pattern':
       return parentSchema?.['x-message'] ?? `${message}`
+    case 'enum':
+      return `must be ${params.allowedValues.join(' or ')}`
     case 'minLength':
       return 'must not be empty'
     case 'format':

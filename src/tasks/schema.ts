@@ -25,7 +25,8 @@ const description = Type.Unsafe<string | null>({
   description: 'Up to 10,000 code points; null clears it. Not trimmed.',
 })
 
-const taskId = { format: 'uuid', 'x-message': 'must be a UUID' }
+/** What makes text the id of a task. */
+export const taskIdForm = { format: 'uuid', 'x-message': 'must be a UUID' }
 
 export const exampleTask = {
   id: '019ab3c4-5d6e-7f80-9a1b-2c3d4e5f6071',
@@ -73,7 +74,7 @@ export const TaskCreateSchema = Type.Object(
     description: Type.Optional(description),
     completed: Type.Optional(Type.Boolean({ description: 'false when left out.' })),
     id: Type.Optional(
-      Type.String({ ...taskId, description: 'An id of your own makes the create safe to repeat.' }),
+      Type.String({ ...taskIdForm, description: 'An id of your own makes the create safe to repeat.' }),
     ),
   },
   { additionalProperties: false, examples: [{ title: 'Buy milk' }] },
@@ -109,7 +110,7 @@ export const UserParams = Type.Object({ user_id: userIdParameter })
 
 export const TaskParams = Type.Object({
   user_id: userIdParameter,
-  task_id: Type.String({ ...taskId, description: 'The id of the task.' }),
+  task_id: Type.String({ ...taskIdForm, description: 'The id of the task.' }),
 })
 
 export const NoQuery = Type.Object({}, { additionalProperties: false })

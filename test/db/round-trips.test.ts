@@ -267,6 +267,58 @@ test('a key costs two where nothing is done: a request that is not valid, anothe
     assert.equal(body.error.code, 'IDEMPOTENCY_KEY_REUSED')
   }
   assert.match(await sentDuring(reused), again)
+/** 100 operations, each of another kind than the one before, and 100 creates: the most and the fewest statements. */
+const batchesOf = (id: string): readonly unknown[][] => [
+  Array.from({ length: 100 }, (_, at) =>
+    at % 2 === 0
+      ? { op: 'create', task: { title: 'x' } }
+      : { op: 'update', id, changes: { title: `Title ${at}` } },
+  ),
+  Array.from({ length: 100 }, () => ({ op: 'create', task: { title: 'x' } })),
+  [{ op: 'update', id, changes: {} }],
+]
+const gone = { op: 'delete', id: randomUUID() }
+const batchCosts = [
+  ['independent', [], {}, 200, 1, 'the scope, the lock and its statements'],
+  ['independent', [gone], {}, 200, 1, 'whatever fails'],
+  ['atomic', [], {}, 200, 2, 'the statements, then the commit'],
+  ['atomic', [gone], {}, 404, 2, 'the statements, then the rollback'],
+  ['independent', [], { 'idempotency-key': 'a' }, 200, 3, 'the key, the statements, then answer and commit'],
+  ['atomic', [gone], { 'idempotency-key': 'b' }, 404, 3, 'the same, with a savepoint'],
+] as const
+for (const [mode, failing, headers, status, trips, why] of batchCosts) {
+  const kind = `${mode} batch ${'idempotency-key' in headers ? 'with a key ' : ''}that answers ${status}`
+  test(`a ${kind} costs ${trips}, whatever is in it: ${why}`, async () => {
+    const user = service.as(newUser())
+    const { id } = await makeTask(user)
+    for (const [place, operations] of batchesOf(id).entries()) {
+      const body = { mode, operations: [...operations.slice(failing.length), ...failing] }
+      if (body.operations.length === 0) continue
+      const own = Object.entries(headers).map(([name, value]) => [name, `${value}${place}`])
+      const sent = await sentDuring(async () => {
+        const answer = await user.post('/api/me/tasks/batch', body, Object.fromEntries(own))
+        assert.equal(answer.status, status, answer.text)
+      })
+      assert.equal([...sent].filter((type) => type === sync || type === query).length, trips, sent)
+    }
+  })
+}
+
+test('100 creates of a batch are one statement', async () => {
+  const user = service.as(newUser())
+  const operations = Array.from({ length: 100 }, () => ({ op: 'create', task: { title: 'x' } }))
+  const sent = await sentDuring(() => user.post('/api/me/tasks/batch', { mode: 'independent', operations }))
+  assert.match(sent, /^BEP?BEP?BES$/)
+})
+
+test('an atomic batch that meets another version costs one more, to show the task as it is', async () => {
+  const user = service.as(newUser())
+  const { id } = await makeTask(user)
+  const operations = [{ op: 'delete', id, if_version: 9 }]
+  const sent = await sentDuring(async () => {
+    assert.equal((await user.post('/api/me/tasks/batch', { operations })).status, 412)
+  })
+  assert.equal([...sent].filter((type) => type === sync || type === query).length, 3, sent)
 })
 
 test('what is refused before the database costs nothing', async () => {
@@ -293,6 +345,9 @@ test('what is refused before the database costs nothing', async () => {
     [422, () => user.post(`${task}/restore`, {})],
     [400, () => user.get('/api/me/trash?cursor=x')],
     [412, () => user.delete('/api/me/trash', { 'if-match': '"1"' })],
+    [422, () => user.post('/api/me/tasks/batch', { operations: [] })],
+    [422, () => user.post('/api/me/tasks/batch', { operations: [gone, null] })],
+    [200, () => user.post('/api/me/tasks/batch', { mode: 'independent', operations: [null] })],
     [422, () => user.patch(task, { title: 'y' }, { 'if-match': '1' })],
     [400, () => user.get('/api/me/tasks?cursor=x')],
     [200, () => user.get('/health')],

@@ -81,6 +81,51 @@ function assertOneTask<T extends Task>(
   return data
 }
 
+/** What became of one operation of a batch: a task, or an error as in the envelope. */
+export type BatchItem = {
+  readonly index: number
+  readonly status: number
+  readonly task?: Task
+  readonly error?: {
+    readonly code: ErrorCode
+    readonly message: string
+    readonly details: readonly (Record<string, unknown> & { readonly path: string; readonly code: string })[]
+  }
+}
+
+/** Checks the answer to a batch that was not refused as a whole, and the form of each item, and returns the items. */
+export function assertBatch(answer: Answer): BatchItem[] {
+  assert.equal(answer.status, 200, answer.text)
+  assert.match(answer.headers.get('content-type') ?? '', /^application\/json; charset=utf-8$/)
+  assert.equal(answer.headers.get('cache-control'), 'private, no-cache')
+  const { data, meta, ...rest } = answer.body
+  assert.deepEqual(rest, { status: 'success' })
+  assertMeta(answer, meta)
+  assert.ok(Array.isArray(data))
+  for (const [place, item] of data.entries()) {
+    assert.equal(item.index, place)
+    if (item.status < 300) {
+      assert.deepEqual(Object.keys(item), ['index', 'status', 'task'])
+      assert.deepEqual(Object.keys(item.task).sort(), taskFields)
+    } else {
+      assert.deepEqual(Object.keys(item), ['index', 'status', 'error'])
+      assert.deepEqual(Object.keys(item.error), ['code', 'message', 'details'])
+      assertText(item.error.message)
+      for (const detail of item.error.details) assertText(detail.message)
+    }
+  }
+  return data
+}
+
+/** Each item as its status and, of a failed one, its code and problems. */
+export function outcomesOf(items: readonly BatchItem[]): unknown[][] {
+  return items.map(({ status, error }) =>
+    error === undefined
+      ? [status]
+      : [status, error.code, ...error.details.map(({ path, code }) => `${path} ${code}`).sort()],
+  )
+}
+
 /** What a page of a list holds; `total` where it was asked for. */
 export type Page<T = Task> = {
   readonly tasks: T[]

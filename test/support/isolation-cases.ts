@@ -64,6 +64,29 @@ const change: IsolationCase = {
   ownersRequest: { json: { title: 'Changed' } },
 }
 
+const batch: IsolationCase = {
+  namesTask: false,
+  variants: ({ id, title, description, etag }) => {
+    const version = Number(etag.slice(1, -1))
+    const operations = [
+      { op: 'create', task: { id, title, description, completed: true } },
+      { op: 'create', task: { id, title: 'Taken over' } },
+      { op: 'update', id, changes: { title: 'Taken over' } },
+      { op: 'update', id: id.toUpperCase(), changes: { title: 'Taken over' }, if_version: version },
+      { op: 'delete', id },
+      { op: 'delete', id, if_version: version },
+    ]
+    return [
+      ...operations.map((each) => ({ json: { operations: [each] } })),
+      ...operations.map((each) => ({ json: { mode: 'independent', operations: [each] } })),
+      { json: { mode: 'independent', operations: operations.slice(2) } },
+      // The attacker's own task of this id may come to have any version.
+      { json: { mode: 'independent', operations: operations.filter((each) => !('if_version' in each)) } },
+    ]
+  },
+  ownersRequest: { json: { operations: [{ op: 'create', task: { title: 'New' } }] } },
+}
+
 /** The attacks on each registered route under /api, by `METHOD /path`. */
 export const isolationCases: Readonly<Record<string, IsolationCase>> = {
   'GET /api/:user_id/tasks': list,
@@ -80,6 +103,7 @@ export const isolationCases: Readonly<Record<string, IsolationCase>> = {
     ],
     ownersRequest: { json: { title: 'New' } },
   },
+  'POST /api/:user_id/tasks/batch': batch,
   'GET /api/:user_id/tasks/:task_id': read,
   'HEAD /api/:user_id/tasks/:task_id': read,
   'DELETE /api/:user_id/tasks/:task_id': read,

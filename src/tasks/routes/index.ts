@@ -2,6 +2,7 @@ import type { App } from '../../http/server.ts'
 import { registerIdempotency } from '../../idempotency/idempotent-routes.ts'
 import { TaskSchema } from '../schema.ts'
 import { TrashedTaskSchema } from '../trash-schema.ts'
+import { registerBatchTasks } from './batch-tasks.ts'
 import { registerCompleteTask } from './complete-task.ts'
 import { registerCreateTask } from './create-task.ts'
 import { registerDeleteTask } from './delete-task.ts'
@@ -31,4 +32,5 @@ export function registerTaskRoutes(app: App, dependencies: TaskRouteDependencies
   registerListTrash(app, dependencies)
   registerPurgeTask(app, dependencies)
   registerEmptyTrash(app, dependencies)
+  registerBatchTasks(app, dependencies)
 }
