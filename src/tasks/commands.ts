@@ -9,7 +9,6 @@ import {
   insertTask,
   insertTasks,
   lockChanges,
-  removeAllTasks,
   removeTask,
 } from './store.ts'
 import { hasContent, type NewTask, type Task, type TaskChanges } from './task.ts'
@@ -69,11 +68,6 @@ export async function createTasks(scope: UserScope, inputs: readonly CreateTaskI
     })
     return settled.filter(({ created }) => created).length
   })
-}
-
-/** Deletes all tasks of the user; returns how many there were. */
-export async function deleteAllTasks(scope: UserScope): Promise<number> {
-  return removeAllTasks(scope)
 }
 
 /**

@@ -3,6 +3,9 @@ import type { Database } from '../../db/database.ts'
 import { successResponse } from '../../http/responses.ts'
 import { exampleTask } from '../schema.ts'
 
+/** Newline-delimited JSON: a JSON text a line. */
+export const ndjson = 'application/x-ndjson'
+
 /** What the task routes need. */
 export type TaskRouteDependencies = { readonly database: Database }
 
