@@ -13,7 +13,7 @@ export const importLimitBytes = 64 * 1_048_576
 /** Any task fits, however its text is escaped. */
 const maxLineBytes = 131_072
 
-/** More than an export of importLimitBytes can have. */
+/** Most lines, empty ones too: more than an export of importLimitBytes can have. */
 const maxLines = 300_000
 
 /** Most problems that one answer lists. */
@@ -77,10 +77,18 @@ async function spoolLines(body: AsyncIterable<Buffer>, check: LineCheck, spool: 
   for await (const chunk of body) {
     bytes += chunk.length
     if (bytes > importLimitBytes) throw new AppError('BODY_TOO_LARGE')
-    for (const line of splitter.push(chunk)) await intake.add(line)
+    await takeAll(splitter.push(chunk), intake)
   }
-  for (const line of splitter.end()) await intake.add(line)
+  await takeAll(splitter.end(), intake)
   return intake.finish()
+}
+
+async function takeAll(lines: readonly Line[], intake: Intake): Promise<void> {
+  for (const line of lines) {
+    const writing = intake.add(line)
+    // Most lines only join the others: to wait for each would cost more than to check it.
+    if (writing !== undefined) await writing
+  }
 }
 
 /** Takes lines one by one, and gathers them in chunks whose ids differ; once one is bad, only the problems. */
@@ -98,46 +106,50 @@ class Intake {
     this.#spool = spool
   }
 
-  async add({ number, bytes }: Line): Promise<void> {
-    if (bytes === undefined) {
-      const message = `is longer than ${maxLineBytes.toLocaleString('en')} bytes`
-      return this.#report(number, [{ path: '', code: 'maxLength', message }])
-    }
-    if (isBlank(bytes)) return
-    if (++this.#lines > maxLines) {
-      const message = `is one more than the ${maxLines.toLocaleString('en')} lines that one import may have; send the rest in another`
+  /** @returns what must be waited for before the next one, if anything */
+  add({ number, bytes }: Line): Promise<void> | undefined {
+    if (number > maxLines) {
+      const message = `is one more than the ${maxLines.toLocaleString('en')} lines that one import may have`
       this.#report(number, [{ path: '', code: 'maxItems', message }])
       throw this.#failure()
     }
+    if (bytes === undefined) {
+      const message = `is longer than ${maxLineBytes.toLocaleString('en')} bytes`
+      this.#report(number, [{ path: '', code: 'maxLength', message }])
+      return undefined
+    }
+    if (isBlank(bytes)) return undefined
+    this.#lines++
     const line = readImportLine(bytes, this.#check)
     if (!line.ok) this.#report(number, line.problems)
-    else if (this.#problems.length === 0) await this.#keep(line.record)
+    return line.ok && this.#problems.length === 0 ? this.#keep(line.record) : undefined
   }
 
   /** @returns how many lines there are @throws AppError VALIDATION_FAILED when any is bad */
   async finish(): Promise<number> {
     if (this.#problems.length > 0) throw this.#failure()
-    await this.#flush()
+    if (this.#chunk.length > 0) await this.#flush()
     return this.#lines
   }
 
-  async #keep(record: ImportRecord): Promise<void> {
+  #keep(record: ImportRecord): Promise<void> | undefined {
+    const isFull = this.#chunk.length >= maxChunkLines || this.#chunkLength >= maxChunkLength
     // The same id again is another change of that task, and so of another statement.
-    if (this.#ids.has(record.id)) await this.#flush()
+    const writing = isFull || this.#ids.has(record.id) ? this.#flush() : undefined
     const text = JSON.stringify(record)
     this.#ids.add(record.id)
     this.#chunk.push(text)
     this.#chunkLength += text.length
-    if (this.#chunk.length >= maxChunkLines || this.#chunkLength >= maxChunkLength) await this.#flush()
+    return writing
   }
 
-  async #flush(): Promise<void> {
-    if (this.#chunk.length === 0) return
+  /** Empties the chunk at once, and writes what was in it. */
+  #flush(): Promise<void> {
     const text = `[${this.#chunk.join()}]\n`
     this.#chunk = []
     this.#chunkLength = 0
     this.#ids.clear()
-    await this.#spool.write(text)
+    return this.#spool.write(text)
   }
 
   #report(line: number, problems: readonly ErrorDetail[]): void {
