@@ -11,6 +11,7 @@ export type ConnectOptions = {
   readonly mode: 'exclusive' | 'join'
   readonly onEvent?: (event: EmbeddedPostgresEvent) => void
   readonly onConnectionError?: (error: unknown) => void
+  readonly onPreparedStatementLost?: () => void
 }
 
 export type ConnectedDatabase = {
@@ -42,8 +43,13 @@ function connected(
   options: ConnectOptions,
   stop?: () => Promise<void>,
 ): ConnectedDatabase {
-  const { poolMax, onConnectionError } = options
-  const database = openDatabase({ connection, poolMax, ...(onConnectionError && { onConnectionError }) })
+  const { poolMax, onConnectionError, onPreparedStatementLost } = options
+  const database = openDatabase({
+    connection,
+    poolMax,
+    ...(onConnectionError && { onConnectionError }),
+    ...(onPreparedStatementLost && { onPreparedStatementLost }),
+  })
   return {
     database,
     connection,

@@ -35,7 +35,7 @@ export async function exportData(
     spool = await Spool.open()
     const opened = spool
     await slots.inTurn(() => writeSnapshot(scope, opened, signal))
-    const lines = spool.read()
+    const lines = spool.stream()
     lines.once('close', release)
     return { bytes: spool.bytes, lines }
   } catch (error) {
@@ -49,6 +49,8 @@ function writeSnapshot(scope: UserScope, spool: Spool, signal: AbortSignal): Pro
   signal.throwIfAborted()
   return scope.transaction(
     async (snapshot) => {
+      // It is run again when the connection was lost half-way.
+      await spool.clear()
       for (let from: string | undefined = firstId; from !== undefined; ) {
         signal.throwIfAborted()
         const found = await listForExport(snapshot, from, pageSize + 1)

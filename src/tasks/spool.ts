@@ -9,6 +9,9 @@ import { AppError } from '../errors.ts'
 /** Codes of an operating system that has no room, or no file, left to give. */
 const exhausted = new Set(['ENOSPC', 'EDQUOT', 'EFBIG', 'EMFILE', 'ENFILE'])
 
+/** Bytes that are read at a time. */
+const pieceBytes = 65_536
+
 const retryAfter = { 'retry-after': '10' }
 
 /**
@@ -56,8 +59,25 @@ export class Spool {
     }
   }
 
-  /** All of it, from the start. The file is closed with the stream. */
-  read(): Readable {
+  /** Makes it empty. */
+  async clear(): Promise<void> {
+    await this.#handle.truncate(0)
+    this.#bytes = 0
+  }
+
+  /** All of it, from the start; as often as wanted. */
+  async *read(): AsyncGenerator<Buffer> {
+    for (let at = 0; at < this.#bytes; ) {
+      const piece = Buffer.allocUnsafe(pieceBytes)
+      const { bytesRead } = await this.#handle.read(piece, 0, pieceBytes, at)
+      if (bytesRead === 0) throw new Error('A temporary file is shorter than what was written to it')
+      at += bytesRead
+      yield piece.subarray(0, bytesRead)
+    }
+  }
+
+  /** All of it as a stream, at whose end, in whatever way it ends, the file is closed. */
+  stream(): Readable {
     return this.#handle.createReadStream({ start: 0 })
   }
 
