@@ -45,7 +45,7 @@ export const errorCatalogue = {
   BODY_TOO_LARGE: { status: 413, title: 'The body is larger than the limit.' },
   UNSUPPORTED_MEDIA_TYPE: {
     status: 415,
-    title: 'Send the body as application/json in UTF-8, not compressed.',
+    title: 'Send the body as application/json, an import as application/x-ndjson, in UTF-8, not compressed.',
   },
   HEADERS_TOO_LARGE: { status: 431, title: 'The request line and headers are larger than 16 KiB.' },
   INTERNAL_ERROR: {

@@ -24,6 +24,7 @@ export async function registerOpenApi(app: App): Promise<void> {
       tags: [
         { name: 'Tasks', description: "The user's own tasks." },
         { name: 'Trash', description: 'Tasks that were deleted, until they are removed for good.' },
+        { name: 'Data', description: "All of the user's data: out, in, away." },
         { name: 'Service', description: 'For operators and tools.' },
       ],
       components: { securitySchemes: { bearer: { type: 'http', scheme: 'bearer', bearerFormat: 'JWT' } } },

@@ -38,3 +38,17 @@ function withinMinute(minuteMs: number, second: number, decimals: string): TimeM
   const floorMs = minuteMs + second * 1_000 + +decimals.slice(0, 3).padEnd(3, '0')
   return { floorMs, ceilMs: /[1-9]/.test(decimals.slice(3)) ? floorMs + 1 : floorMs }
 }
+
+/** The latest time that a task may have: later changes to it must find room after it. */
+const latestStoredMs = Date.parse('9998-12-31T23:59:59.999Z')
+
+/**
+ * Reads a time that is to be stored: one on a whole millisecond, so that nothing of it is lost, up to the year 9998.
+ *
+ * @returns it in UTC with milliseconds, or undefined when it is none
+ */
+export function parseTime(text: string): string | undefined {
+  const time = readTime(text)
+  if (time === undefined || time.floorMs !== time.ceilMs || time.floorMs > latestStoredMs) return undefined
+  return new Date(time.floorMs).toISOString()
+}

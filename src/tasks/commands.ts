@@ -9,7 +9,6 @@ import {
   findTask,
   insertTask,
   lockChanges,
-  removeAllTasks,
   removeTask,
 } from './store.ts'
 import { hasContent, type NewTask, type Task, type TaskChanges } from './task.ts'
@@ -75,11 +74,6 @@ export async function createTasks(scope: UserScope, inputs: readonly CreateTaskI
     })
     return settled.filter(({ created }) => created).length
   })
-}
-
-/** Deletes all tasks of the user; returns how many there were. */
-export async function deleteAllTasks(scope: UserScope): Promise<number> {
-  return removeAllTasks(scope)
 }
 
 /**

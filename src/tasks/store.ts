@@ -147,19 +147,6 @@ const remove = statement(
   from current x`,
 )
 
-const removeAll = statement(
-  'delete_tasks',
-  {},
-  { removed: 'int8' },
-  ({ user_id }) => sql`
-  with counter as (select user_id from app.change_counters where user_id = ${user_id} for update),
-  removed as (
-    delete from app.tasks t using counter c where t.user_id = ${user_id} and c.user_id = ${user_id} returning 1),
-  counted as (
-    update app.change_counters set version = version + 1 where user_id = ${user_id} and exists (select from removed))
-  select count(*) as removed from removed`,
-)
-
 const outcomes = ['changed', 'unchanged', 'mismatch', 'in_trash'] as const
 
 /**
@@ -252,17 +239,4 @@ export function removeCall(id: string, ifMatch: readonly number[] | null): Chang
 async function runChange(scope: UserScope, change: ChangeCall): Promise<Change | undefined> {
   const [[row]] = await scope.runAll([change])
   return row && toChange(row)
-}
-
-/**
- * Removes all tasks of the user; returns how many there were. A statement sees what was there when it began: what the
- * writers before it in the queue have added meanwhile, the next one removes.
- */
-export async function removeAllTasks(scope: UserScope): Promise<number> {
-  let total = 0
-  for (;;) {
-    const [row] = await scope.run(removeAll, {})
-    if (row === undefined || row.removed === 0) return total
-    total += row.removed
-  }
 }

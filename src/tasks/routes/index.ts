@@ -7,7 +7,15 @@ import { registerCompleteTask } from './complete-task.ts'
 import { registerCreateTask } from './create-task.ts'
 import { registerDeleteTask } from './delete-task.ts'
 import { registerEmptyTrash } from './empty-trash.ts'
+import { ExportedTaskSchema, ImportLineSchema } from '../transfer-schema.ts'
+import { TransferSlots } from '../transfer-slots.ts'
+import { registerCompleteTask } from './complete-task.ts'
+import { registerCreateTask } from './create-task.ts'
+import { registerDeleteTask } from './delete-task.ts'
+import { registerEraseData } from './erase-data.ts'
+import { registerExportData } from './export-data.ts'
 import { registerGetTask } from './get-task.ts'
+import { registerImportData } from './import-data.ts'
 import { registerListTasks } from './list-tasks.ts'
 import { registerListTrash } from './list-trash.ts'
 import { registerPurgeTask } from './purge-task.ts'
@@ -33,4 +41,10 @@ export function registerTaskRoutes(app: App, dependencies: TaskRouteDependencies
   registerPurgeTask(app, dependencies)
   registerEmptyTrash(app, dependencies)
   registerBatchTasks(app, dependencies)
+  app.addSchema(ExportedTaskSchema)
+  app.addSchema(ImportLineSchema)
+  const slots = new TransferSlots()
+  registerExportData(app, { ...dependencies, slots })
+  registerImportData(app, { ...dependencies, slots })
+  registerEraseData(app, dependencies)
 }

@@ -6,6 +6,9 @@ import type { Answer } from '../../idempotency/answer-once.ts'
 import { exampleTask } from '../schema.ts'
 import type { Task } from '../task.ts'
 
+/** Newline-delimited JSON: a JSON text a line. */
+export const ndjson = 'application/x-ndjson'
+
 /** What the task routes need. */
 export type TaskRouteDependencies = { readonly database: Database }
 
