@@ -86,6 +86,14 @@ const cases: Readonly<Record<string, readonly { values: Values; rows: number }[]
     { values: { limit, completed: false, ...halfWay }, rows: limit },
     { values: { limit: 21, completed: true, ...halfWay }, rows: 21 },
   ],
+  list_changes: [
+    { values: { after: 0, start: null, limit }, rows: limit },
+    { values: { after: 2500, start: 5000, limit }, rows: limit },
+    { values: { after: 4990, start: 4990, limit }, rows: 10 },
+    // Nothing new, and nothing but the counter.
+    { values: { after: 5000, start: 5000, limit: 101 }, rows: 1 },
+    { values: { after: 0, start: null, limit: 0 }, rows: 1 },
+  ],
 }
 
 type Node = {
