@@ -7,6 +7,7 @@ import type { Database } from '../src/db/database.ts'
 import { AppError } from '../src/errors.ts'
 import { type App, createServer, type Guard } from '../src/http/server.ts'
 import { createLogger } from '../src/ops/logging.ts'
+import { Live } from '../src/tasks/live.ts'
 import { registerTaskRoutes } from '../src/tasks/routes/index.ts'
 import { newUser, startApp, testSecret } from './support/app.ts'
 import { type AttackKind, attack, makeVictim, snapshot, tryAsOwner, type Victim } from './support/attacks.ts'
@@ -53,7 +54,9 @@ async function startLeaky({ guard, database = service.database, addRoutes }: Lea
   const logger = createLogger('silent')
   const app = createServer({ logger, observe() {}, guard, isStopping: () => false })
   app.decorateRequest('userId', '')
-  registerTaskRoutes(app, { database })
+  const live = new Live({ database, log: logger, heartbeatMs: 100 })
+  app.addHook('preClose', () => live.close())
+  registerTaskRoutes(app, { database, live })
   addRoutes?.(app)
   await app.listen({ host: '127.0.0.1', port: 0 })
   after(() => app.close())

@@ -11,6 +11,8 @@ export type ConnectOptions = {
   readonly mode: 'exclusive' | 'join'
   readonly onEvent?: (event: EmbeddedPostgresEvent) => void
   readonly onConnectionError?: (error: unknown) => void
+  /** Told after each commit in which something of the user's may have changed. */
+  readonly onCommit?: (userId: string) => void
 }
 
 export type ConnectedDatabase = {
@@ -42,8 +44,13 @@ function connected(
   options: ConnectOptions,
   stop?: () => Promise<void>,
 ): ConnectedDatabase {
-  const { poolMax, onConnectionError } = options
-  const database = openDatabase({ connection, poolMax, ...(onConnectionError && { onConnectionError }) })
+  const { poolMax, onConnectionError, onCommit } = options
+  const database = openDatabase({
+    connection,
+    poolMax,
+    ...(onConnectionError && { onConnectionError }),
+    ...(onCommit && { onCommit }),
+  })
   return {
     database,
     connection,

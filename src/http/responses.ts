@@ -93,6 +93,15 @@ export function successResponse(options: SuccessOptions): Documented {
   }
 }
 
+/** A stream of server-sent events for the OpenAPI document. */
+export function eventStreamResponse(description: string, example: string): Documented {
+  return {
+    description,
+    headers: documentHeaders({ 'X-Request-Id': 'The id of the request.' }),
+    content: { 'text/event-stream': { schema: Type.String(), example } },
+  }
+}
+
 /** The error answers of an operation under /api, by status, with an example of each code. */
 export function errorResponses(...own: readonly ErrorCode[]): Record<number, Documented> {
   return groupByStatus([...sharedErrors, ...own])

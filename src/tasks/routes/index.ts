@@ -9,6 +9,7 @@ import { registerListChanges } from './list-changes.ts'
 import { registerListTasks } from './list-tasks.ts'
 import { registerReplaceTask } from './replace-task.ts'
 import type { TaskRouteDependencies } from './shared.ts'
+import { registerStreamChanges } from './stream-changes.ts'
 import { registerUpdateTask } from './update-task.ts'
 
 /** The operations on tasks, a file each. */
@@ -23,4 +24,5 @@ export function registerTaskRoutes(app: App, dependencies: TaskRouteDependencies
   registerCompleteTask(app, dependencies)
   registerDeleteTask(app, dependencies)
   registerListChanges(app, dependencies)
+  registerStreamChanges(app, dependencies)
 }
