@@ -16,6 +16,7 @@ import { newId } from '../lib/ids.ts'
 import { originForm } from '../lib/request-target.ts'
 import { bodyLimitBytes, isSupportedMediaType, registerBodyParser } from './body.ts'
 import { answerClientError, watchAnswers } from './client-errors.ts'
+import { closeUnusedConnections } from './connections.ts'
 import { handleError } from './error-handler.ts'
 import { trackMethods } from './methods.ts'
 import { registerValidation } from './validation.ts'
@@ -86,6 +87,7 @@ export function createServer({ logger, observe, guard, isStopping }: ServerOptio
     rewriteUrl: ({ url = '/' }) => (isDecodable(url) ? originForm(url) : undecodable),
   }).withTypeProvider<TypeBoxTypeProvider>()
   const isAnswering = watchAnswers(app.server)
+  closeUnusedConnections(app)
   const methods = trackMethods(app, maxParamLength)
   registerValidation(app)
   registerBodyParser(app)

@@ -5,6 +5,8 @@ export type Loot = {
   readonly description: string
   readonly etag: string
   readonly cursor: string
+  /** Of their changes: half of the first state is read. */
+  readonly changesCursor: string
 }
 
 export type RequestVariant = {
@@ -41,6 +43,17 @@ const list: IsolationCase = {
   ownersRequest: {},
 }
 
+const changes: IsolationCase = {
+  namesTask: false,
+  variants: ({ cursor, changesCursor }) => [
+    {},
+    { query: `?since=${changesCursor}` },
+    { query: `?since=${cursor}` },
+    { query: `?cursor=${changesCursor}` },
+  ],
+  ownersRequest: {},
+}
+
 const change: IsolationCase = {
   namesTask: true,
   variants: ({ title, description, id }) => [
@@ -66,6 +79,10 @@ export const isolationCases: Readonly<Record<string, IsolationCase>> = {
     ],
     ownersRequest: { json: { title: 'New' } },
   },
+  'GET /api/:user_id/changes': changes,
+  'HEAD /api/:user_id/changes': changes,
+  'GET /api/:user_id/changes/stream': changes,
+  'HEAD /api/:user_id/changes/stream': changes,
   'GET /api/:user_id/tasks/:task_id': read,
   'HEAD /api/:user_id/tasks/:task_id': read,
   'DELETE /api/:user_id/tasks/:task_id': read,
