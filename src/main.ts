@@ -1,6 +1,7 @@
+import { EventEmitter } from 'node:events'
 import { setTimeout as delay } from 'node:timers/promises'
 import type { Logger } from 'pino'
-import { createApp } from './app.ts'
+import { type Commits, createApp } from './app.ts'
 import { configuredSecrets } from './auth/configured-secrets.ts'
 import { fetchedIssuer, openVerifier } from './auth/configured-verifier.ts'
 import type { KeySetEvent } from './auth/key-set.ts'
@@ -41,6 +42,7 @@ async function main(): Promise<void> {
 /** Brings everything up; what must be taken down again is put on `cleanup`, in order. */
 async function start(config: Config, logger: Logger, cleanup: AsyncDisposableStack, stopping: AbortSignal) {
   const secrets = configuredSecrets(config)
+  const commits: Commits = new EventEmitter()
   const connected = await connectDatabase({
     ...config,
     poolMax: config.databasePoolMax,
@@ -48,6 +50,7 @@ async function start(config: Config, logger: Logger, cleanup: AsyncDisposableSta
     onEvent: (event) => logger.info(event, 'embedded database'),
     onConnectionError: (err) => logger.warn({ err }, 'database connection lost'),
     onPreparedStatementLost: () => logger.info('the pooler keeps no prepared statements; doing without'),
+    onCommit: (userId) => commits.emit('commit', userId),
   })
   cleanup.defer(() => connected.close())
   const { database } = connected
@@ -59,7 +62,7 @@ async function start(config: Config, logger: Logger, cleanup: AsyncDisposableSta
   // At once, so that open requests do not wait for an issuer that stalls.
   stopping.addEventListener('abort', () => auth.stop())
   const isStopping = () => stopping.aborted
-  const app = await createApp({ database, accounts, verifier: auth.verifier, logger, isStopping })
+  const app = await createApp({ database, commits, accounts, verifier: auth.verifier, logger, isStopping })
   cleanup.defer(() => closeApp(app, config, logger))
 
   const prepared = accounts === undefined ? [database] : [database, accounts]

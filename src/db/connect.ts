@@ -12,6 +12,8 @@ export type ConnectOptions = {
   readonly onEvent?: (event: EmbeddedPostgresEvent) => void
   readonly onConnectionError?: (error: unknown) => void
   readonly onPreparedStatementLost?: () => void
+  /** Told after each commit in which something of the user's may have changed. */
+  readonly onCommit?: (userId: string) => void
 }
 
 export type ConnectedDatabase = {
@@ -43,12 +45,13 @@ function connected(
   options: ConnectOptions,
   stop?: () => Promise<void>,
 ): ConnectedDatabase {
-  const { poolMax, onConnectionError, onPreparedStatementLost } = options
+  const { poolMax, onConnectionError, onPreparedStatementLost, onCommit } = options
   const database = openDatabase({
     connection,
     poolMax,
     ...(onConnectionError && { onConnectionError }),
     ...(onPreparedStatementLost && { onPreparedStatementLost }),
+    ...(onCommit && { onCommit }),
   })
   return {
     database,

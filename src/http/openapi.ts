@@ -23,6 +23,7 @@ export async function registerOpenApi(app: App): Promise<void> {
       info: { title: 'backend-core', version: '1', description, license: { name: 'MIT', identifier: 'MIT' } },
       tags: [
         { name: 'Tasks', description: "The user's own tasks." },
+        { name: 'Changes', description: 'What has changed, as pages and as a live stream.' },
         { name: 'Trash', description: 'Tasks that were deleted, until they are removed for good.' },
         { name: 'Data', description: "All of the user's data: out, in, away." },
         { name: 'Service', description: 'For operators and tools.' },

@@ -163,6 +163,14 @@ function listCases({ name, parameters }: Statement): { values: Values; rows: num
     { values: { ...values, limit: 2 }, rows: 2 },
     { values: { ...values, known: [5000, 30000] }, rows: 1 },
   ]
+  list_changes: [
+    { values: { after: 0, start: null, limit }, rows: limit },
+    { values: { after: 2500, start: 5000, limit }, rows: limit },
+    { values: { after: 4990, start: 4990, limit }, rows: 10 },
+    // Nothing new, and nothing but the counter.
+    { values: { after: 5000, start: 5000, limit: 101 }, rows: 1 },
+    { values: { after: 0, start: null, limit: 0 }, rows: 1 },
+  ],
 }
 
 type Node = {

@@ -3,6 +3,7 @@ import { randomUUID } from 'node:crypto'
 import { type AddressInfo, createServer, connect as dial, type Socket } from 'node:net'
 import { after, test } from 'node:test'
 import pg from 'pg'
+import { encodeCursor } from '../../src/lib/cursor.ts'
 import { type Client, makeTask, newUser, startApp } from '../support/app.ts'
 import { createTestDatabase } from '../support/database.ts'
 
@@ -151,6 +152,11 @@ const operations: Readonly<Record<string, readonly [number, Operation, Operation
     inTrash,
   ],
   'purgeTask of a task that is not in the trash': [404, (user, id) => user.delete(`/api/me/trash/${id}`)],
+  listChanges: [200, (user) => user.get('/api/me/changes')],
+  'listChanges after a cursor that is ahead': [
+    410,
+    (user) => user.get(`/api/me/changes?since=${encodeCursor(['9'], ['list-changes', user.userId])}`),
+  ],
   'getTask of no task': [404, (user) => user.get(`/api/me/tasks/${randomUUID()}`)],
   'updateTask of no task': [404, (user) => user.patch(`/api/me/tasks/${randomUUID()}`, { title: 'y' })],
   'deleteTask of no task': [404, (user) => user.delete(`/api/me/tasks/${randomUUID()}`)],
@@ -350,6 +356,7 @@ test('what is refused before the database costs nothing', async () => {
     [200, () => user.post('/api/me/tasks/batch', { mode: 'independent', operations: [null] })],
     [422, () => user.patch(task, { title: 'y' }, { 'if-match': '1' })],
     [400, () => user.get('/api/me/tasks?cursor=x')],
+    [400, () => user.get('/api/me/changes?since=x')],
     [200, () => user.get('/health')],
     [200, () => user.get('/openapi.json')],
   ] as const) {

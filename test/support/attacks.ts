@@ -46,8 +46,10 @@ export async function makeVictim(url: string): Promise<Victim> {
   }
   const inTrash = { id: trashedId, etag: '"7"', cursor: await cursorOf('trash') }
   const cursor = await cursorOf('tasks')
+  const feed = await send(url, 'GET', { path: '/api/me/changes?limit=1', token })
+  const changesCursor = JSON.parse(feed.text).meta.next_cursor
   const { title, description } = task
-  return { userId, token, id, title, description, etag: '"3"', cursor, inTrash, key }
+  return { userId, token, id, title, description, etag: '"3"', cursor, inTrash, key, changesCursor }
 }
 
 /** What the database holds of a user, byte for byte, with the place and the writer of each row. */
@@ -157,7 +159,10 @@ async function attackWithoutToken({ pattern, victim, attempt }: Target, each: Is
 
 /** All are answered as if nobody had what the attacker asks for. */
 async function attackFromOwnPath({ url, method, pattern, victim, attempt }: Target, each: IsolationCase) {
-  const nobody: Loot = { ...victim, id: randomUUID(), etag: '"999"', cursor: 'AAAA', key: randomUUID() }
+  const nobody: Loot = {
+    ...victim,
+    ...{ id: randomUUID(), etag: '"999"', cursor: 'AAAA', key: randomUUID(), changesCursor: 'AAAA' },
+  }
   const blanks = each.variants(nobody)
   const absent = conditions(nobody)
   for (const [index, variant] of each.variants(victim).entries()) {
@@ -238,7 +243,7 @@ async function makeOwner(url: string): Promise<{ userId: string; token: string }
   return { userId, token }
 }
 
-/** An answer without what differs between any two; `isLoose` also takes out ids and times of its own. */
+/** An answer without what differs between any two; `isLoose` also takes out ids, cursors and times of its own. */
 function comparable({ status, headers, text }: Sent, isLoose = false): string {
   const { date: _, 'x-request-id': __, connection: ___, 'keep-alive': ____, ...rest } = headers
   const meta = text
@@ -247,6 +252,7 @@ function comparable({ status, headers, text }: Sent, isLoose = false): string {
   const whole = JSON.stringify([status, rest, meta])
   if (!isLoose) return whole
   return whole
+    .replaceAll(/(next_cursor\\":\\"|\bid: )[\w-]+/g, '$1<cursor>')
     .replaceAll(/\d{4}-\d\d-\d\dT[\d:.]+Z/g, '<time>')
     .replaceAll(/[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}/gi, '<uuid>')
     .replaceAll(/\b[0-9a-f]{32}\b/g, '<user>')
@@ -270,6 +276,18 @@ async function send(
   return {
     status: response.status,
     headers: Object.fromEntries(response.headers),
-    text: await response.text(),
+    text: await readText(response),
   }
+}
+
+/** The whole of an answer; of a stream, which has no end, what comes up to the first heartbeat after its beginning. */
+async function readText(response: Response): Promise<string> {
+  if (response.headers.get('content-type') !== 'text/event-stream' || response.body === null)
+    return response.text()
+  let text = ''
+  for await (const chunk of response.body.pipeThrough(new TextDecoderStream())) {
+    text += chunk
+    if (/\n\n:\n\n$/.test(text)) break
+  }
+  return text.replaceAll(':\n\n', '')
 }

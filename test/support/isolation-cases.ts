@@ -7,6 +7,8 @@ export type Loot = {
   readonly cursor: string
   /** An Idempotency-Key that has an answer. */
   readonly key: string
+  /** Of their changes: half of the first state is read. */
+  readonly changesCursor: string
 }
 
 export type RequestVariant = {
@@ -50,6 +52,14 @@ const list: IsolationCase = {
 const trash: IsolationCase = {
   namesTask: false,
   variants: ({ cursor }) => [{}, { query: `?cursor=${cursor}` }, { query: '?limit=1&count=true' }],
+const changes: IsolationCase = {
+  namesTask: false,
+  variants: ({ cursor, changesCursor }) => [
+    {},
+    { query: `?since=${changesCursor}` },
+    { query: `?since=${cursor}` },
+    { query: `?cursor=${changesCursor}` },
+  ],
   ownersRequest: {},
 }
 
@@ -104,6 +114,10 @@ export const isolationCases: Readonly<Record<string, IsolationCase>> = {
     ownersRequest: { json: { title: 'New' } },
   },
   'POST /api/:user_id/tasks/batch': batch,
+  'GET /api/:user_id/changes': changes,
+  'HEAD /api/:user_id/changes': changes,
+  'GET /api/:user_id/changes/stream': changes,
+  'HEAD /api/:user_id/changes/stream': changes,
   'GET /api/:user_id/tasks/:task_id': read,
   'HEAD /api/:user_id/tasks/:task_id': read,
   'DELETE /api/:user_id/tasks/:task_id': read,

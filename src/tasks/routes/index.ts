@@ -1,5 +1,6 @@
 import type { App } from '../../http/server.ts'
 import { registerIdempotency } from '../../idempotency/idempotent-routes.ts'
+import { ChangeSchema } from '../changes-schema.ts'
 import { TaskSchema } from '../schema.ts'
 import { TrashedTaskSchema } from '../trash-schema.ts'
 import { registerBatchTasks } from './batch-tasks.ts'
@@ -16,12 +17,14 @@ import { registerEraseData } from './erase-data.ts'
 import { registerExportData } from './export-data.ts'
 import { registerGetTask } from './get-task.ts'
 import { registerImportData } from './import-data.ts'
+import { registerListChanges } from './list-changes.ts'
 import { registerListTasks } from './list-tasks.ts'
 import { registerListTrash } from './list-trash.ts'
 import { registerPurgeTask } from './purge-task.ts'
 import { registerReplaceTask } from './replace-task.ts'
 import { registerRestoreTask } from './restore-task.ts'
 import type { TaskRouteDependencies } from './shared.ts'
+import { registerStreamChanges } from './stream-changes.ts'
 import { registerUpdateTask } from './update-task.ts'
 
 /** The operations on tasks, a file each. */
@@ -29,6 +32,7 @@ export function registerTaskRoutes(app: App, dependencies: TaskRouteDependencies
   app.addSchema(TaskSchema)
   app.addSchema(TrashedTaskSchema)
   registerIdempotency(app, dependencies.database)
+  app.addSchema(ChangeSchema)
   registerListTasks(app, dependencies)
   registerCreateTask(app, dependencies)
   registerGetTask(app, dependencies)
@@ -47,4 +51,6 @@ export function registerTaskRoutes(app: App, dependencies: TaskRouteDependencies
   registerExportData(app, { ...dependencies, slots })
   registerImportData(app, { ...dependencies, slots })
   registerEraseData(app, dependencies)
+  registerListChanges(app, dependencies)
+  registerStreamChanges(app, dependencies)
 }

@@ -3,6 +3,7 @@ import type { Database } from '../../db/database.ts'
 import { formatEtag } from '../../http/etag.ts'
 import { successResponse } from '../../http/responses.ts'
 import type { Answer } from '../../idempotency/answer-once.ts'
+import type { Live } from '../live.ts'
 import { exampleTask } from '../schema.ts'
 import type { Task } from '../task.ts'
 
@@ -10,7 +11,7 @@ import type { Task } from '../task.ts'
 export const ndjson = 'application/x-ndjson'
 
 /** What the task routes need. */
-export type TaskRouteDependencies = { readonly database: Database }
+export type TaskRouteDependencies = { readonly database: Database; readonly live: Live }
 
 /** The documented answer that holds one task, with its ETag. */
 export function taskResponse(description: string, headers: Readonly<Record<string, string>> = {}) {
