@@ -163,8 +163,6 @@ function explain(
       return 'is required'
     case 'pattern':
       return parentSchema?.['x-message'] ?? `${message}`
-    case 'enum':
-      return `must be ${params.allowedValues.join(' or ')}`
     case 'minLength':
       return 'must not be empty'
     case 'format':

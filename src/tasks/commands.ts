@@ -3,14 +3,7 @@ import { AppError } from '../errors.ts'
 import { formatEtag } from '../http/etag.ts'
 import { newId } from '../lib/ids.ts'
 import { insertTasks } from './batch-store.ts'
-import {
-  type Change,
-  changeTask,
-  findTask,
-  insertTask,
-  lockChanges,
-  removeTask,
-} from './store.ts'
+import { type Change, changeTask, findTask, insertTask, lockChanges, removeTask } from './store.ts'
 import { hasContent, type NewTask, type Task, type TaskChanges } from './task.ts'
 
 /** A create as the client sends it, validated. */

@@ -273,6 +273,8 @@ test('a key costs two where nothing is done: a request that is not valid, anothe
     assert.equal(body.error.code, 'IDEMPOTENCY_KEY_REUSED')
   }
   assert.match(await sentDuring(reused), again)
+})
+
 /** 100 operations, each of another kind than the one before, and 100 creates: the most and the fewest statements. */
 const batchesOf = (id: string): readonly unknown[][] => [
   Array.from({ length: 100 }, (_, at) =>

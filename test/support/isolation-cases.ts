@@ -52,6 +52,9 @@ const list: IsolationCase = {
 const trash: IsolationCase = {
   namesTask: false,
   variants: ({ cursor }) => [{}, { query: `?cursor=${cursor}` }, { query: '?limit=1&count=true' }],
+  ownersRequest: {},
+}
+
 const changes: IsolationCase = {
   namesTask: false,
   variants: ({ cursor, changesCursor }) => [
