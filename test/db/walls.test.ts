@@ -161,10 +161,6 @@ describe('wall 2, the scope, without row-level security and with the ids of anot
         return [name, () => [wholeList(parameters), rows, rows]]
       }),
     ),
-    list_tasks: () => [{ limit: 500 }, 3, 3],
-    list_tasks_after: () => [{ limit: 500, ...first }, 3, 3],
-    list_tasks_by_completed: () => [{ limit: 500, completed: false }, 3, 3],
-    list_tasks_by_completed_after: () => [{ limit: 500, completed: false, ...first }, 3, 3],
     list_changes: () => [{ after: 0, start: 0, limit: 500 }, 3, 3],
   }
 

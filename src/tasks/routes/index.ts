@@ -6,9 +6,9 @@ import { ExportedTaskSchema, ImportLineSchema } from '../transfer-schema.ts'
 import { TransferSlots } from '../transfer-slots.ts'
 import { TrashedTaskSchema } from '../trash-schema.ts'
 import { registerBatchTasks } from './batch-tasks.ts'
-import { registerCompleteTask, registerCompleteTask } from './complete-task.ts'
-import { registerCreateTask, registerCreateTask } from './create-task.ts'
-import { registerDeleteTask, registerDeleteTask } from './delete-task.ts'
+import { registerCompleteTask } from './complete-task.ts'
+import { registerCreateTask } from './create-task.ts'
+import { registerDeleteTask } from './delete-task.ts'
 import { registerEmptyTrash } from './empty-trash.ts'
 import { registerEraseData } from './erase-data.ts'
 import { registerExportData } from './export-data.ts'
@@ -26,10 +26,9 @@ import { registerUpdateTask } from './update-task.ts'
 
 /** The operations on tasks, a file each. */
 export function registerTaskRoutes(app: App, dependencies: TaskRouteDependencies): void {
-  app.addSchema(TaskSchema)
-  app.addSchema(TrashedTaskSchema)
+  for (const schema of [TaskSchema, TrashedTaskSchema, ExportedTaskSchema, ImportLineSchema, ChangeSchema])
+    app.addSchema(schema)
   registerIdempotency(app, dependencies.database)
-  app.addSchema(ChangeSchema)
   registerListTasks(app, dependencies)
   registerCreateTask(app, dependencies)
   registerGetTask(app, dependencies)
@@ -42,8 +41,6 @@ export function registerTaskRoutes(app: App, dependencies: TaskRouteDependencies
   registerPurgeTask(app, dependencies)
   registerEmptyTrash(app, dependencies)
   registerBatchTasks(app, dependencies)
-  app.addSchema(ExportedTaskSchema)
-  app.addSchema(ImportLineSchema)
   const slots = new TransferSlots()
   registerExportData(app, { ...dependencies, slots })
   registerImportData(app, { ...dependencies, slots })
