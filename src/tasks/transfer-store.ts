@@ -85,7 +85,7 @@ const eraseTasks = statement(
     select t.id from app.tasks t where t.user_id = ${user_id} and t.id >= ${from} order by t.id limit ${limit}),
   removed as (
     delete from app.tasks t using doomed d where t.user_id = ${user_id} and t.id = d.id returning 1)
-  select (select count(*) from removed) as removed, (select d.id from doomed d order by d.id desc limit 1) as last`,
+  select (select count(*) from removed) as removed, (select max(d.id::text collate "C")::uuid from doomed d) as last`,
 )
 
 const eraseDeletions = statement(
@@ -97,7 +97,7 @@ const eraseDeletions = statement(
     select t.id from app.deletions t where t.user_id = ${user_id} and t.id >= ${from} order by t.id limit ${limit}),
   removed as (
     delete from app.deletions t using doomed d where t.user_id = ${user_id} and t.id = d.id returning 1)
-  select (select count(*) from removed) as removed, (select d.id from doomed d order by d.id desc limit 1) as last`,
+  select (select count(*) from removed) as removed, (select max(d.id::text collate "C")::uuid from doomed d) as last`,
 )
 
 const eraseKeys = statement(
@@ -110,7 +110,7 @@ const eraseKeys = statement(
     order by k.key limit ${limit}),
   removed as (
     delete from app.idempotency_keys k using doomed d where k.user_id = ${user_id} and k.key = d.key returning 1)
-  select (select count(*) from removed) as removed, (select d.key from doomed d order by d.key desc limit 1) as last`,
+  select (select count(*) from removed) as removed, (select max(d.key) from doomed d) as last`,
 )
 
 /** The least of all ids. */
