@@ -8,7 +8,7 @@ import {
 } from './transfer-store.ts'
 
 /** Rows that one statement removes at most, so that each is short. */
-const batchSize = 5_000
+const batchSize = 500
 
 /** Longest time that an erasure may take; it holds the user's counter and a connection. */
 const timeoutMs = 120_000

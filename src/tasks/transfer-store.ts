@@ -74,7 +74,8 @@ const expireCursors = statement(
 
 const removed = { removed: 'int8', last: 'uuid?' } as const
 
-// Each begins where the one before it ended, so that no one steps over what those before it have removed.
+// Each begins where the one before it ended, so that no one steps over what those before it have removed. By an array the
+// rows are looked up in the index; a join may read all that the user has.
 
 const eraseTasks = statement(
   'erase_tasks',
@@ -84,8 +85,8 @@ const eraseTasks = statement(
   with doomed as materialized (
     select t.id from app.tasks t where t.user_id = ${user_id} and t.id >= ${from} order by t.id limit ${limit}),
   removed as (
-    delete from app.tasks t using doomed d where t.user_id = ${user_id} and t.id = d.id returning 1)
-  select (select count(*) from removed) as removed, (select d.id from doomed d order by d.id desc limit 1) as last`,
+    delete from app.tasks t where t.user_id = ${user_id} and t.id = any(array(select d.id from doomed d)) returning 1)
+  select (select count(*) from removed) as removed, (select max(d.id::text collate "C")::uuid from doomed d) as last`,
 )
 
 const eraseDeletions = statement(
@@ -96,8 +97,8 @@ const eraseDeletions = statement(
   with doomed as materialized (
     select t.id from app.deletions t where t.user_id = ${user_id} and t.id >= ${from} order by t.id limit ${limit}),
   removed as (
-    delete from app.deletions t using doomed d where t.user_id = ${user_id} and t.id = d.id returning 1)
-  select (select count(*) from removed) as removed, (select d.id from doomed d order by d.id desc limit 1) as last`,
+    delete from app.deletions t where t.user_id = ${user_id} and t.id = any(array(select d.id from doomed d)) returning 1)
+  select (select count(*) from removed) as removed, (select max(d.id::text collate "C")::uuid from doomed d) as last`,
 )
 
 const eraseKeys = statement(
@@ -109,8 +110,9 @@ const eraseKeys = statement(
     select k.key from app.idempotency_keys k where k.user_id = ${user_id} and k.key >= ${from}
     order by k.key limit ${limit}),
   removed as (
-    delete from app.idempotency_keys k using doomed d where k.user_id = ${user_id} and k.key = d.key returning 1)
-  select (select count(*) from removed) as removed, (select d.key from doomed d order by d.key desc limit 1) as last`,
+    delete from app.idempotency_keys k
+    where k.user_id = ${user_id} and k.key = any(array(select d.key from doomed d)) returning 1)
+  select (select count(*) from removed) as removed, (select max(d.key) from doomed d) as last`,
 )
 
 /** The least of all ids. */

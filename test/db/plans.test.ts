@@ -88,6 +88,13 @@ const batch = { lock_key: 1, limit: 500 }
 const newTask = { title: 'New', description: null, completed: true }
 const newTasks = Array.from({ length: 100 }, () => ({ id: randomUUID(), ...newTask }))
 
+const firstId = '00000000-0000-0000-0000-000000000000'
+const time = '2026-04-15T04:00:00.000Z'
+const imported = (each: string) => ({
+  ...{ id: each, title: 'Imported', description: null, completed: true, completed_at: time },
+  ...{ created_at: time, updated_at: null, deleted_at: null },
+})
+
 /** Values of each statement, for the user with the most tasks, and how many rows one scan may read with them. */
 const cases: Readonly<Record<string, readonly { values: Values; rows: number }[]>> = {
   get_task: [
@@ -115,7 +122,22 @@ const cases: Readonly<Record<string, readonly { values: Values; rows: number }[]
   ],
   delete_task: [{ values: { id, if_match: [2500] }, rows: 1 }],
   create_tasks: [{ values: { tasks: newTasks }, rows: 0 }],
-  delete_tasks: [{ values: {}, rows: 10_000 }],
+  export_tasks: [
+    { values: { from: firstId, limit }, rows: limit },
+    { values: { from: id, limit: 20 }, rows: 20 },
+  ],
+  import_tasks: [
+    // A look-up for each line, which finds one row at most: a little over 1 is the rounding of an average.
+    { values: { tasks: [imported(id), ...newTasks.map((task) => imported(task.id))] }, rows: 2 },
+    { values: { tasks: Array.from({ length: 500 }, () => imported(randomUUID())) }, rows: 2 },
+  ],
+  expire_cursors: [{ values: {}, rows: 1 }],
+  erase_tasks: [
+    { values: { from: firstId, limit: 500 }, rows: 500 },
+    { values: { from: id, limit: 5 }, rows: 5 },
+  ],
+  erase_deletions: [{ values: { from: firstId, limit: 500 }, rows: 0 }],
+  erase_idempotency_keys: [{ values: { from: '', limit: 500 }, rows: 0 }],
   restore_task: [
     { values: { id: trashed.id }, rows: 1 },
     { values: { id }, rows: 1 },

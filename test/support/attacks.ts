@@ -92,7 +92,7 @@ export async function attack(
       problems.push(`${route} ${name}: ${what}: ${answer.status} ${answer.text.slice(0, 300)}`)
     }
     // What the attacker sent may come back to them.
-    const sent = JSON.stringify(request.json ?? '')
+    const sent = JSON.stringify(request.json ?? '') + (request.raw ?? '')
     const stolen = [victim.title, victim.description, victim.userId].filter((text) =>
       answer.text.includes(text),
     )
@@ -136,7 +136,12 @@ async function attackVictimsPath({ url, method, pattern, victim, attempt }: Targ
   for (const variant of each.variants(victim)) {
     for (const headers of conditions(victim)) {
       for (const path of paths) {
-        const { answer, report } = await attempt("on the victim's path", { ...variant, path, token, headers })
+        const { answer, report } = await attempt("on the victim's path", {
+          ...variant,
+          path,
+          token,
+          headers: { ...variant.headers, ...headers },
+        })
         if (answer.status !== 403) report('is not 403')
         if (comparable(answer) !== comparable(unknown)) report('differs from an unknown route')
       }
@@ -150,7 +155,11 @@ async function attackWithoutToken({ pattern, victim, attempt }: Target, each: Is
     for (const headers of badCredentials(victim)) {
       for (const name of [victim.userId, 'me']) {
         const path = fill(pattern, name, victim.id)
-        const { answer, report } = await attempt('without a token', { ...variant, path, headers })
+        const { answer, report } = await attempt('without a token', {
+          ...variant,
+          path,
+          headers: { ...variant.headers, ...headers },
+        })
         if (answer.status !== 401) report('is not 401')
       }
     }
@@ -174,13 +183,13 @@ async function attackFromOwnPath({ url, method, pattern, victim, attempt }: Targ
           ...variant,
           path: fill(pattern, name === 'me' ? name : robber.userId, victim.id),
           token: robber.token,
-          headers,
+          headers: { ...variant.headers, ...headers },
         })
         const expected = await send(url, method, {
           ...blanks[index],
           path: fill(pattern, name === 'me' ? name : control.userId, nobody.id),
           token: control.token,
-          headers: absent[place] ?? {},
+          headers: { ...variant.headers, ...absent[place] },
         })
         const isSame = comparable(answer, !each.namesTask) === comparable(expected, !each.namesTask)
         if (!isSame) report(`differs from ${expected.status} ${expected.text} for what nobody has`)
@@ -262,7 +271,7 @@ function comparable({ status, headers, text }: Sent, isLoose = false): string {
 async function send(
   url: string,
   method: string,
-  { path, query = '', token, headers = {}, json }: Attack,
+  { path, query = '', token, headers = {}, json, raw }: Attack,
 ): Promise<Sent> {
   const response = await fetch(`${url}${path}${query}`, {
     method,
@@ -272,6 +281,7 @@ async function send(
       ...headers,
     },
     ...(json !== undefined && { body: JSON.stringify(json) }),
+    ...(raw !== undefined && { body: raw }),
   })
   return {
     status: response.status,

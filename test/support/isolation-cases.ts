@@ -16,6 +16,9 @@ export type RequestVariant = {
   readonly query?: string
   /** Sent as JSON. */
   readonly json?: unknown
+  /** Sent as it is. */
+  readonly raw?: string
+  readonly headers?: Readonly<Record<string, string>>
 }
 
 export type IsolationCase = {
@@ -66,6 +69,12 @@ const changes: IsolationCase = {
   ownersRequest: {},
 }
 
+const wholeData: IsolationCase = {
+  namesTask: false,
+  variants: ({ id, cursor }) => [{}, { query: `?id=${id}` }, { query: `?cursor=${cursor}` }],
+  ownersRequest: {},
+}
+
 const change: IsolationCase = {
   namesTask: true,
   variants: ({ title, description, id }) => [
@@ -99,6 +108,16 @@ const batch: IsolationCase = {
   },
   ownersRequest: { json: { operations: [{ op: 'create', task: { title: 'New' } }] } },
 }
+
+/** An import of lines; each variant has one that names what the attack is after. */
+function importOf(...lines: readonly object[]): RequestVariant {
+  return {
+    raw: lines.map((line) => `${JSON.stringify(line)}\n`).join(''),
+    headers: { 'content-type': 'application/x-ndjson' },
+  }
+}
+
+const erase: RequestVariant = { headers: { confirm: 'erase' } }
 
 /** The attacks on each registered route under /api, by `METHOD /path`. */
 export const isolationCases: Readonly<Record<string, IsolationCase>> = {
@@ -138,6 +157,28 @@ export const isolationCases: Readonly<Record<string, IsolationCase>> = {
     namesTask: true,
     variants: () => [{}, { json: { completed: true } }, { json: { completed: false } }],
     ownersRequest: {},
+  },
+  'GET /api/:user_id/export': wholeData,
+  'HEAD /api/:user_id/export': wholeData,
+  'POST /api/:user_id/import': {
+    namesTask: false,
+    variants: ({ id, title, description }) => [
+      importOf({ id, title: 'Taken over' }),
+      importOf({ id, title, description, completed: true }),
+      importOf({
+        id: id.toUpperCase(),
+        user_id: 'me',
+        title: 'Taken over',
+        deleted_at: '2026-01-01T00:00:00Z',
+      }),
+      { ...importOf({ id, title }, { title: 'New' }), query: '?dry_run=true' },
+    ],
+    ownersRequest: importOf({ title: 'New' }),
+  },
+  'DELETE /api/:user_id/data': {
+    namesTask: false,
+    variants: ({ id }) => [erase, { ...erase, query: `?id=${id}` }],
+    ownersRequest: erase,
   },
 }
 
