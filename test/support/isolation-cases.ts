@@ -30,8 +30,12 @@ const read: IsolationCase = { namesTask: true, variants: () => [{}], ownersReque
 
 const list: IsolationCase = {
   namesTask: false,
-  variants: ({ cursor, id }) => [
+  variants: ({ cursor, id, title, description }) => [
     {},
+    { query: `?q=${encodeURIComponent(title)}&count=true` },
+    { query: `?q=${encodeURIComponent(description)}&sort=title&completed=true` },
+    { query: '?sort=-updated_at&count=true&updated_after=2000-01-01T00:00:00Z' },
+    { query: `?cursor=${cursor}&sort=-created_at&count=true` },
     { query: `?cursor=${cursor}` },
     { query: `?cursor=${cursor}&limit=1` },
     { query: `?cursor=${cursor}&completed=true` },
