@@ -22,7 +22,7 @@ const emptyBatchRows = 5_000
  * A row may be there already when an id was used again by a create that waited for the removal before it: its
  * statement could not see what to take back.
  *
- * @param due what selects the ids of the tasks
+ * @param due what selects the ids of the tasks; of those that are not in the trash none goes, whatever it selects
  */
 export function removalOf(user_id: Fragment, due: Fragment): Fragment {
   return sql`

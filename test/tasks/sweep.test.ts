@@ -127,6 +127,9 @@ test('a live task is never due, however old, and neither is what is in the trash
   await user.post(`/api/me/tasks/${restored.id}/restore`)
   await testDatabase.query(`update app.tasks set created_at = '2001-01-01', updated_at = '2001-01-01'`)
   assert.deepEqual(await run(), { ...nothing, end: 'finished' })
+  // Neither where something else of the same user is due.
+  await storeTrash({ testDatabase }, user.userId, 1, '31 days')
+  assert.deepEqual(await run(), { ...nothing, trash: 1, end: 'finished' })
   assert.equal((await leftOf(testDatabase)).tasks, 3)
   await service.stop()
 })
@@ -167,6 +170,14 @@ test('what is due of many users goes in batches, page by page, and of no user is
   assert.deepEqual(await run(), { ...nothing, end: 'finished' })
 })
 
+test('pages of users of whom nothing is due do not end a sweep', async (t) => {
+  const { testDatabase, run } = await open(t)
+  for (const user of newUsers(12)) await storeTrash({ testDatabase }, user, 1, '1 day')
+  // The last of all, as ids are ordered by their bytes.
+  await storeTrash({ testDatabase }, `\u{10ffff}${newUser()}`, 1, '31 days')
+  assert.deepEqual(await run({ pageUsers: 3 }), { ...nothing, trash: 1, end: 'finished' })
+})
+
 test('pages of one user, and batches as large as what is due', async (t) => {
   const { testDatabase, run } = await open(t)
   for (const user of newUsers(3)) await storeTrash({ testDatabase }, user, 4, '31 days')
@@ -181,13 +192,18 @@ test('while another instance removes a batch, a sweep removes nothing; afterward
   await storeKeys(testDatabase, user, 3, '1 day')
   const release = await holdSweepLock(testDatabase)
   assert.deepEqual(await run(), { ...nothing, end: 'elsewhere' })
-  for (const kind of ['tasks', 'deletions', 'idempotency_keys']) {
+  const kinds = ['tasks', 'deletions', 'idempotency_keys']
+  for (const kind of kinds) await testDatabase.query(`create table public.${kind} as table app.${kind}`)
+  for (const kind of kinds) {
     // Each kind by itself, so that each is seen to ask for the lock.
-    await testDatabase.query(`create table public.away as table app.${kind}`)
+    for (const other of kinds.filter((each) => each !== kind))
+      await testDatabase.query(`delete from app.${other}`)
+    assert.deepEqual(await run(), { ...nothing, end: 'elsewhere' }, `${kind} alone`)
+    assert.equal((await testDatabase.query(`select from app.${kind}`)).length, 3)
     await testDatabase.query(`delete from app.${kind}`)
-    assert.deepEqual(await run(), { ...nothing, end: 'elsewhere' }, `without ${kind}`)
-    await testDatabase.query(`insert into app.${kind} select * from public.away`)
-    await testDatabase.query('drop table public.away')
+    for (const each of kinds) {
+      await testDatabase.query(`insert into app.${each} select * from public.${each}`)
+    }
   }
   assert.deepEqual(await leftOf(testDatabase), { tasks: 3, deletions: 3, keys: 3 })
   await release()
