@@ -137,3 +137,39 @@ test('requests of a user with keys of their own are all done, at once', async ()
     Array.from({ length: 20 }, (_, n) => n + 1),
   )
 })
+
+test('a request that began before the other ended, and looked before that was committed, is not done', async () => {
+  const { query } = testDatabase
+  const user = services[0].as(newUser())
+  const key = newKey()
+  const create = () => user.post('/api/me/tasks', { title: 'x' }, key)
+  const first = await create()
+  const hash = `hashtextextended('${key['idempotency-key']}', hashtextextended('${user.userId}', 0))`
+  // The row that is there makes the look-up stop, before it reads the time, for as long as the test holds lock 1.
+  await query('update app.idempotency_keys set expires_at = now() where user_id = $1', [user.userId])
+  await query(`create function public.stop_here() returns boolean language plpgsql cost 0.001 as
+    $$ begin perform pg_advisory_lock(1); perform pg_advisory_unlock(1); return true; end $$`)
+  await query(
+    'create policy stop_here on app.idempotency_keys as restrictive for select using (public.stop_here())',
+  )
+  const other = new pg.Client(testDatabase.connection)
+  await other.connect()
+  try {
+    await other.query('select pg_advisory_lock(1)')
+    await other.query('begin')
+    await other.query(`select pg_advisory_xact_lock(${hash})`)
+    const meeting = create()
+    await waiting(1)
+    await other.query(
+      `update app.idempotency_keys set expires_at = now() + interval '1 h' where user_id = $1`,
+      [user.userId],
+    )
+    await other.query('commit')
+    await other.query('select pg_advisory_unlock(1)')
+    assertError(await meeting, 409, 'IDEMPOTENCY_IN_PROGRESS')
+  } finally {
+    await other.end()
+    await query('drop function public.stop_here cascade')
+  }
+  assertReplay(await create(), first)
+})
