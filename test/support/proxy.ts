@@ -69,8 +69,17 @@ export async function openProxy({ host = '127.0.0.1', port = 5432 }: pg.ClientCo
       cut()
     },
     keepBack(what, text) {
-      return new Promise((onKept) => {
-        trap = { what, text, onKept }
+      return new Promise((onKept, reject) => {
+        const late = () => reject(new Error(`Nothing with ${text} came`))
+        const timer = setTimeout(late, 15_000)
+        trap = {
+          what,
+          text,
+          onKept() {
+            clearTimeout(timer)
+            onKept()
+          },
+        }
       })
     },
     async close() {
