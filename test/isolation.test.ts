@@ -138,11 +138,11 @@ test('a route without a case and a case without a route are found out', async ()
 
 test('the snapshot of a user tells even a write that changes no value', async () => {
   const { query } = service.testDatabase
-  for (const table of ['app.tasks', 'app.change_counters']) {
+  for (const table of ['app.tasks', 'app.change_counters', 'app.idempotency_keys']) {
     const { userId } = await makeVictim(service.url)
     const before = await snapshot(service.testDatabase, userId)
     assert.equal(await snapshot(service.testDatabase, userId), before)
-    await query(`update ${table} set version = version where user_id = $1`, [userId])
+    await query(`update ${table} set user_id = user_id where user_id = $1`, [userId])
     assert.notEqual(await snapshot(service.testDatabase, userId), before)
   }
   assert.equal(await snapshot(service.testDatabase, newUser()), '[]')

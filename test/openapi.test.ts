@@ -18,7 +18,7 @@ type Operation = {
   tags?: string[]
   parameters?: { in: string; name: string }[]
   requestBody?: { content: Content }
-  responses: Record<string, { description: string; content?: Content }>
+  responses: Record<string, { description: string; content?: Content; headers?: object }>
 }
 type Document = {
   tags: { name: string }[]
@@ -104,7 +104,7 @@ test('every operation has all its error statuses, and an example of each code wi
       ...(path.includes('{task_id}') ? [404] : []),
       ...(headers.includes('if-match') ? [412] : []),
       ...(method === 'get' ? [] : [413, 415]),
-      ...(operation.operationId === 'createTask' ? [409] : []),
+      ...(headers.includes('idempotency-key') ? [409] : []),
       ...(path === '/ready' ? [503] : []),
     ])
     const documented = Object.keys(operation.responses).filter((status) => Number(status) >= 400)
@@ -121,6 +121,29 @@ test('every operation has all its error statuses, and an example of each code wi
         const content = ['content', 'application/json', 'schema']
         assertValid(value, 'paths', path, method, 'responses', status, ...content)
       }
+    }
+  }
+})
+
+test('every POST and PATCH of tasks documents its key, and every answer that may be given again its header', () => {
+  const keyed = operations.filter(({ operation }) =>
+    operation.parameters?.some(({ name }) => name === 'idempotency-key'),
+  )
+  assert.ok(keyed.length >= 3)
+  for (const { path, method, operation } of operations) {
+    const isKeyed = keyed.some((each) => each.operation === operation)
+    const takesKey = /^(post|patch)$/.test(method) && path.startsWith('/api/') && !path.endsWith('/import')
+    assert.equal(isKeyed, takesKey, `${method} ${path}`)
+    for (const [status, { headers = {} }] of Object.entries(operation.responses)) {
+      const isKept = isKeyed && /^(2..|404|409|410|412|422)$/.test(status)
+      assert.equal('Idempotency-Replayed' in headers, isKept, `${method} ${path} ${status}`)
+      if (isKeyed && status === '409') assert.ok('Retry-After' in headers)
+    }
+    const codes = Object.values(operation.responses).flatMap(({ content }) =>
+      Object.keys(content?.['application/json']?.examples ?? {}),
+    )
+    for (const code of ['IDEMPOTENCY_KEY_REUSED', 'IDEMPOTENCY_IN_PROGRESS']) {
+      assert.equal(codes.includes(code), isKeyed, `${method} ${path} ${code}`)
     }
   }
 })

@@ -235,6 +235,40 @@ test('a create whose id exists costs one too', async () => {
   }
 })
 
+/** begin, the scope, the bound on idleness, the lock, the look-up. */
+const claim = '(P?BE){5}S'
+const withKey = new RegExp(`^${claim}P?BES(P?BE){2}S$`)
+const again = new RegExp(`^${claim}P?BES$`)
+
+test('with an Idempotency-Key a write costs three: its claim, the write, the answer with the commit', async () => {
+  const user = service.as(newUser())
+  const { id } = await makeTask(user)
+  const nobodys = randomUUID()
+  for (const [status, write] of [
+    [201, (key) => user.post('/api/me/tasks', { title: 'x' }, key)],
+    [200, (key) => user.patch(`/api/me/tasks/${id}`, { title: 'y' }, key)],
+    [200, (key) => user.patch(`/api/me/tasks/${id}/complete`, undefined, key)],
+    [404, (key) => user.patch(`/api/me/tasks/${nobodys}`, { title: 'y' }, key)],
+  ] as const satisfies readonly [number, (key: Record<string, string>) => Promise<{ status: number }>][]) {
+    const key = { 'idempotency-key': randomUUID() }
+    assert.match(await sentDuring(async () => assert.equal((await write(key)).status, status)), withKey)
+    assert.match(await sentDuring(async () => assert.equal((await write(key)).status, status)), again)
+  }
+})
+
+test('a key costs two where nothing is done: a request that is not valid, another request with the key', async () => {
+  const user = service.as(newUser())
+  const key = { 'idempotency-key': randomUUID() }
+  for (const form of [new RegExp(`^${claim}(P?BE){2}S$`), again]) {
+    assert.match(await sentDuring(async () => user.post('/api/me/tasks', {}, key)), form)
+  }
+  const reused = async () => {
+    const { body } = await user.post('/api/me/tasks', { title: 'x' }, key)
+    assert.equal(body.error.code, 'IDEMPOTENCY_KEY_REUSED')
+  }
+  assert.match(await sentDuring(reused), again)
+})
+
 test('what is refused before the database costs nothing', async () => {
   const user = service.as(newUser())
   const { id } = await makeTask(user)
@@ -253,6 +287,8 @@ test('what is refused before the database costs nothing', async () => {
         user.request('POST', '/api/me/tasks', { raw: '{', headers: { 'content-type': 'application/json' } }),
     ],
     [422, () => user.post('/api/me/tasks', { title: '' })],
+    [422, () => user.post('/api/me/tasks', { title: 'x' }, { 'idempotency-key': '' })],
+    [401, () => service.anonymous().post('/api/me/tasks', { title: 'x' }, { 'idempotency-key': 'key' })],
     [422, () => user.get('/api/me/tasks/x')],
     [422, () => user.post(`${task}/restore`, {})],
     [400, () => user.get('/api/me/trash?cursor=x')],

@@ -21,13 +21,13 @@ type Row = Readonly<Record<string, unknown>>
 const newIds = () => Array.from({ length: 3 }, () => randomUUID())
 
 /**
- * Two users with three tasks each.
+ * Two users with three tasks and an idempotency key each.
  *
- * @param sameIds whether the tasks of the second have the ids of the first's
+ * @param sameIds whether the tasks and the key of the second have the ids of the first's
  * @returns the user to protect, the one who attacks, and the ids of the first's tasks
  */
 async function twoUsers({ query }: TestDatabase, sameIds = false) {
-  const make = async (title: string, ids: string[]) => {
+  const make = async (title: string, ids: string[], key = 'key') => {
     const user = newUser()
     await query('insert into app.change_counters (user_id, version) values ($1, 3)', [user])
     await query(
@@ -35,10 +35,17 @@ async function twoUsers({ query }: TestDatabase, sameIds = false) {
       select $1, id, $2, $2, false, now(), now(), place from unnest($3::uuid[]) with ordinality u (id, place)`,
       [user, title, ids],
     )
+    await query(
+      `insert into app.idempotency_keys (user_id, key, fingerprint, answer, expires_at)
+      values ($1, $2, $3, json_build_object('data', $3::text), now() + interval '1 h')`,
+      [user, key, title],
+    )
     return user
   }
   const ids = newIds()
-  return { a: await make(secret, ids), b: await make('Own', sameIds ? ids : newIds()), ids }
+  const a = await make(secret, ids)
+  const b = sameIds ? await make('Own', ids) : await make('Own', newIds(), 'own key')
+  return { a, b, ids }
 }
 
 /** Moves all tasks of users to the trash, long ago, and gives each three deletions and idempotency keys of that time. */
@@ -132,6 +139,9 @@ describe('wall 2, the scope, without row-level security and with the ids of anot
   > = {
     get_task: ([id]) => [{ id }, 0, 1],
     lock_counter: () => [{}, 1, 1],
+    lock_idempotency_key: () => [{ key: 'key' }, 1, 1],
+    find_idempotency_key: () => [{ key: 'key' }, 0, 1],
+    keep_idempotency_key: () => [{ key: 'key', fingerprint: 'Mine', answer: { status: 201 } }, 0, 0],
     create_task: ([id]) => [{ id, ...content }, 1, 1],
     update_task: ([id]) => [{ id, ...change, if_match: null }, 0, 1],
     delete_task: ([id]) => [{ id, if_match: null }, 0, 1],
@@ -206,6 +216,9 @@ describe('wall 3, the database, under statements without a user', () => {
     [`update app.tasks set title = 'x' returning *`, 3],
     ['update app.change_counters set version = version + 1', 1],
     ['delete from app.tasks', 3],
+    ['select * from app.idempotency_keys', 1],
+    [`update app.idempotency_keys set fingerprint = 'x' returning *`, 1],
+    ['delete from app.idempotency_keys', 1],
     ['merge into app.tasks t using app.change_counters c on t.version > 0 when matched then delete', 3],
   ] as const) {
     test(`only the scope's own rows: ${text}`, async (t) => {
@@ -227,6 +240,17 @@ describe('wall 3, the database, under statements without a user', () => {
       (a: string) =>
         `insert into app.change_counters values ('${a}', 1) on conflict (user_id) do update set version = 99`,
     ],
+    [
+      'a key of another user',
+      (a: string) => `insert into app.idempotency_keys values ('${a}', 'new', 'x', '{}', now())`,
+    ],
+    [
+      "another user's key on conflict",
+      (a: string) =>
+        `insert into app.idempotency_keys values ('${a}', 'key', 'x', '{}', now())
+        on conflict (user_id, key) do update set fingerprint = 'x'`,
+    ],
+    ['keys moved to another user', (a: string) => `update app.idempotency_keys set user_id = '${a}'`],
     ['tasks moved to another user', (a: string) => `update app.tasks set user_id = '${a}'`],
     ['the counter moved to another user', (a: string) => `update app.change_counters set user_id = '${a}x'`],
   ] as const) {

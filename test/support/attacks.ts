@@ -22,16 +22,17 @@ type Attack = RequestVariant & {
 /** What came of the attacks on one route: how many there were, and in words those that were not refused as they must be. */
 export type Outcome = { readonly attacks: number; readonly problems: readonly string[] }
 
-/** A user with three tasks and two in the trash, whose text nobody else has. */
+/** A user with three tasks, the last created with an Idempotency-Key, and two in the trash; nobody else has their text. */
 export async function makeVictim(url: string): Promise<Victim> {
   const userId = newUser()
   const token = tokenOf(userId)
   const marker = randomBytes(12).toString('hex')
   const task = { title: `Title ${marker}`, description: `Text ${marker}`, completed: true }
-  const create = () => send(url, 'POST', { path: '/api/me/tasks', token, json: task })
+  const key = randomUUID()
+  const create = (headers = {}) => send(url, 'POST', { path: '/api/me/tasks', token, json: task, headers })
   await create()
   await create()
-  const { id } = JSON.parse((await create()).text).data
+  const { id } = JSON.parse((await create({ 'idempotency-key': key })).text).data
   const discard = async () => {
     const { id } = JSON.parse((await create()).text).data
     await send(url, 'DELETE', { path: `/api/me/tasks/${id}`, token })
@@ -46,7 +47,7 @@ export async function makeVictim(url: string): Promise<Victim> {
   const inTrash = { id: trashedId, etag: '"7"', cursor: await cursorOf('trash') }
   const cursor = await cursorOf('tasks')
   const { title, description } = task
-  return { userId, token, id, title, description, etag: '"3"', cursor, inTrash }
+  return { userId, token, id, title, description, etag: '"3"', cursor, key, inTrash }
 }
 
 /** What the database holds of a user, byte for byte, with the place and the writer of each row. */
@@ -156,7 +157,7 @@ async function attackWithoutToken({ pattern, victim, attempt }: Target, each: Is
 
 /** All are answered as if nobody had what the attacker asks for. */
 async function attackFromOwnPath({ url, method, pattern, victim, attempt }: Target, each: IsolationCase) {
-  const nobody: Loot = { ...victim, id: randomUUID(), etag: '"999"', cursor: 'AAAA' }
+  const nobody: Loot = { ...victim, id: randomUUID(), etag: '"999"', cursor: 'AAAA', key: randomUUID() }
   const blanks = each.variants(nobody)
   const absent = conditions(nobody)
   for (const [index, variant] of each.variants(victim).entries()) {
@@ -209,13 +210,15 @@ function badCredentials({ token, userId }: Victim): Record<string, string>[] {
   ]
 }
 
-function conditions({ etag }: Loot): Record<string, string>[] {
+function conditions({ etag, key }: Loot): Record<string, string>[] {
   return [
     {},
     { 'if-match': etag },
     { 'if-none-match': etag },
     { 'if-match': etag, 'if-none-match': etag },
     { 'if-match': '*', 'if-none-match': '*' },
+    { 'idempotency-key': key },
+    { 'idempotency-key': key, 'if-match': etag },
   ]
 }
 

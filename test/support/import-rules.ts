@@ -21,7 +21,8 @@ const mayImport: Readonly<Record<string, readonly string[]>> = {
   auth: ['errors', 'lib'],
   ops: ['errors', 'http', 'lib'],
   accounts: ['db', 'errors', 'http', 'lib'],
-  tasks: ['db', 'errors', 'http', 'lib'],
+  idempotency: ['db', 'errors', 'http'],
+  tasks: ['db', 'errors', 'http', 'idempotency', 'lib'],
   app: ['accounts', 'auth', 'db', 'http', 'ops', 'tasks'],
   'describe-api': ['app', 'auth', 'db', 'ops'],
   cli: ['accounts', 'auth', 'config', 'db', 'describe-api', 'errors', 'tasks'],
@@ -59,11 +60,11 @@ const packageOwners: Readonly<Record<string, readonly [owner: RegExp, types?: Re
   '@fastify/swagger-ui': [/^src\/http\/openapi\.ts$/],
   fastify: [
     /^src\/http\/server\.ts$/,
-    /^src\/(http\/|auth\/guard\.ts|accounts\/routes\.ts|ops\/logging\.ts|app\.ts)/,
+    /^src\/(http\/|auth\/guard\.ts|accounts\/routes\.ts|idempotency\/|ops\/logging\.ts|app\.ts)/,
   ],
   pino: [/^src\/ops\/logging\.ts$/, /^src\/main\.ts$/],
   typebox: [
-    /^src\/(http\/responses|tasks\/([\w-]+-)?schema|tasks\/routes\/[\w-]+|ops\/health)\.ts$/,
+    /^src\/(http\/responses|idempotency\/schema|tasks\/([\w-]+-)?schema|tasks\/routes\/[\w-]+|ops\/health)\.ts$/,
     /^src\/http\//,
   ],
 }

@@ -5,6 +5,8 @@ export type Loot = {
   readonly description: string
   readonly etag: string
   readonly cursor: string
+  /** An Idempotency-Key that has an answer. */
+  readonly key: string
 }
 
 export type RequestVariant = {
@@ -73,6 +75,8 @@ export const isolationCases: Readonly<Record<string, IsolationCase>> = {
       { json: { id, title: 'Taken over' } },
       { json: { id: id.toUpperCase(), title: 'Taken over' } },
       { json: { id, title, description, completed: true } },
+      // The very request that the victim's key has an answer to.
+      { json: { title, description, completed: true } },
     ],
     ownersRequest: { json: { title: 'New' } },
   },

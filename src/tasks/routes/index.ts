@@ -1,4 +1,5 @@
 import type { App } from '../../http/server.ts'
+import { registerIdempotency } from '../../idempotency/idempotent-routes.ts'
 import { TaskSchema } from '../schema.ts'
 import { TrashedTaskSchema } from '../trash-schema.ts'
 import { registerCompleteTask } from './complete-task.ts'
@@ -18,6 +19,7 @@ import { registerUpdateTask } from './update-task.ts'
 export function registerTaskRoutes(app: App, dependencies: TaskRouteDependencies): void {
   app.addSchema(TaskSchema)
   app.addSchema(TrashedTaskSchema)
+  registerIdempotency(app, dependencies.database)
   registerListTasks(app, dependencies)
   registerCreateTask(app, dependencies)
   registerGetTask(app, dependencies)

@@ -1,7 +1,10 @@
 import { type TSchema, Type } from 'typebox'
 import type { Database } from '../../db/database.ts'
+import { formatEtag } from '../../http/etag.ts'
 import { successResponse } from '../../http/responses.ts'
+import type { Answer } from '../../idempotency/answer-once.ts'
 import { exampleTask } from '../schema.ts'
+import type { Task } from '../task.ts'
 
 /** What the task routes need. */
 export type TaskRouteDependencies = { readonly database: Database }
@@ -39,4 +42,9 @@ export function listResponses(
     }),
     304: { description: 'If-None-Match names the present ETag.', type: 'null' },
   }
+}
+
+/** The answer that holds one task, with its ETag. */
+export function taskAnswer(task: Task, status = 200): Answer {
+  return { status, data: task, etag: formatEtag(task.version) }
 }
