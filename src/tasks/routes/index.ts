@@ -28,6 +28,8 @@ import { registerUpdateTask } from './update-task.ts'
 export function registerTaskRoutes(app: App, dependencies: TaskRouteDependencies): void {
   for (const schema of [TaskSchema, TrashedTaskSchema, ExportedTaskSchema, ImportLineSchema, ChangeSchema])
     app.addSchema(schema)
+  app.addSchema(TaskSchema)
+  app.addSchema(TrashedTaskSchema)
   registerIdempotency(app, dependencies.database)
   registerListTasks(app, dependencies)
   registerCreateTask(app, dependencies)
