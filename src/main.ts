@@ -49,6 +49,7 @@ async function start(config: Config, logger: Logger, cleanup: AsyncDisposableSta
     onEvent: (event) => logger.info(event, 'embedded database'),
     onConnectionError: (err) => logger.warn({ err }, 'database connection lost'),
     onCommit: (userId) => commits.emit('commit', userId),
+    onPreparedStatementLost: () => logger.info('the pooler keeps no prepared statements; doing without'),
   })
   cleanup.defer(() => connected.close())
   const { database } = connected

@@ -13,6 +13,7 @@ export type ConnectOptions = {
   readonly onConnectionError?: (error: unknown) => void
   /** Told after each commit in which something of the user's may have changed. */
   readonly onCommit?: (userId: string) => void
+  readonly onPreparedStatementLost?: () => void
 }
 
 export type ConnectedDatabase = {
@@ -44,12 +45,13 @@ function connected(
   options: ConnectOptions,
   stop?: () => Promise<void>,
 ): ConnectedDatabase {
-  const { poolMax, onConnectionError, onCommit } = options
+  const { poolMax, onConnectionError, onPreparedStatementLost, onCommit } = options
   const database = openDatabase({
     connection,
     poolMax,
     ...(onConnectionError && { onConnectionError }),
     ...(onCommit && { onCommit }),
+    ...(onPreparedStatementLost && { onPreparedStatementLost }),
   })
   return {
     database,

@@ -1,6 +1,6 @@
-import type { Exchange } from './exchange.ts'
+import type { Exchange, Preparation } from './exchange.ts'
 import { migrate, pendingMigrations, requireServerVersion } from './migrate.ts'
-import { type Deadline, type LendLimit, Pool, type PoolOptions } from './pool.ts'
+import { type Deadline, type LendLimit, Pool, type PoolOptions, UndoneWork } from './pool.ts'
 import { enterObserverScope, enterScope } from './scope.ts'
 import {
   type Call,
@@ -12,7 +12,7 @@ import {
   toValues,
   type ValuesOf,
 } from './sql.ts'
-import { databaseUnavailable, toAppError } from './sqlstate.ts'
+import { databaseUnavailable, isConflict, isConnectionLost, isPreparedStatementLost } from './sqlstate.ts'
 import { ClientSession, reading, Transaction, type TransactionOptions } from './transaction.ts'
 import { verifyWall } from './wall.ts'
 
@@ -44,7 +44,8 @@ export type UserScope = {
   runAll<const C extends readonly Call[]>(calls: C): Promise<RowsOfAll<C>>
   /**
    * Runs work in a transaction, which is committed when it succeeds and rolled back when it throws. In an open
-   * transaction, a savepoint does the same for the part.
+   * transaction, a savepoint does the same for the part. Work may be run a second time, when nothing of the first was
+   * done.
    *
    * @throws what the work throws
    */
@@ -75,6 +76,8 @@ export type Observer = {
 export type DatabaseOptions = PoolOptions & {
   /** Told after each commit in which something of the user's may have changed. */
   readonly onCommit?: (userId: string) => void
+  /** Told once when a pooler is found that does not keep prepared statements; from then on none are. */
+  readonly onPreparedStatementLost?: () => void
 }
 
 export type Database = {
@@ -107,6 +110,7 @@ class PostgresDatabase implements Database {
   readonly #pool: Pool
   readonly #options: DatabaseOptions
   readonly #underWay = new Set<Exchange>()
+  #preparation: Preparation = 'named'
   #prepared = false
   #roundTrips = 0
 
@@ -159,20 +163,24 @@ class PostgresDatabase implements Database {
     statement: Statement<P, R>,
     values: ValuesOf<P>,
   ): Promise<ValuesOf<R>[]> {
-    const { step, rows } = reading(call(statement, values), userId)
-    await this.#lend('deadline', (session, deadline) =>
-      session.exchange([enterScope(userId, deadline.remainingMs()), step]),
-    )
+    const rows = await this.#lend('deadline', statement.writes, async (session, deadline) => {
+      const { step, rows } = reading(call(statement, values), userId)
+      await session.exchange([enterScope(userId, deadline.remainingMs()), step])
+      return rows
+    })
     if (statement.writes) this.#options.onCommit?.(userId)
     return rows
   }
 
   async #runAll<const C extends readonly Call[]>(userId: string, calls: C): Promise<RowsOfAll<C>> {
-    const all = calls.map((each) => reading(each, userId))
-    await this.#lend('deadline', (session, deadline) =>
-      session.exchange([enterScope(userId, deadline.remainingMs()), ...all.map(({ step }) => step)]),
-    )
-    if (calls.some(({ statement }) => statement.writes)) this.#options.onCommit?.(userId)
+    const writes = calls.some(({ statement }) => statement.writes)
+    const all = await this.#lend('deadline', writes, async (session, deadline) => {
+      const readings = calls.map((each) => reading(each, userId))
+      const steps = readings.map(({ step }) => step)
+      await session.exchange([enterScope(userId, deadline.remainingMs()), ...steps])
+      return readings
+    })
+    if (writes) this.#options.onCommit?.(userId)
     return rowsOfAll<C>(all)
   }
 
@@ -180,17 +188,17 @@ class PostgresDatabase implements Database {
     statement: ObserverStatement<P, R>,
     values: ValuesOf<P>,
   ): Promise<ValuesOf<R>[]> {
-    const rows: ValuesOf<R>[] = []
-    const step = {
-      name: statement.name,
-      text: statement.text,
-      values: toValues(statement, values),
-      onRow: (fields: readonly (string | null)[]) => rows.push(parseRow(statement, fields)),
-    }
-    await this.#lend('deadline', (session, deadline) =>
-      session.exchange([enterObserverScope(deadline.remainingMs()), step]),
-    )
-    return rows
+    return this.#lend('deadline', false, async (session, deadline) => {
+      const rows: ValuesOf<R>[] = []
+      const step = {
+        name: statement.preparedAs,
+        text: statement.text,
+        values: toValues(statement, values),
+        onRow: (fields: readonly (string | null)[]) => rows.push(parseRow(statement, fields)),
+      }
+      await session.exchange([enterObserverScope(deadline.remainingMs()), step])
+      return rows
+    })
   }
 
   async #transaction<T>(
@@ -198,29 +206,50 @@ class PostgresDatabase implements Database {
     work: (scope: TransactionScope) => Promise<T>,
     options: TransactionOptions,
   ): Promise<T> {
-    const ended = await this.#lend(options.timeoutMs ?? 'deadline', async (session, deadline) => {
+    const { timeoutMs, snapshot = false } = options
+    return this.#lend(timeoutMs ?? 'deadline', !snapshot, async (session, deadline) => {
       const transaction = new Transaction(session, userId, deadline.remainingMs(), options)
       try {
         const result = await work(transactionScope(userId, transaction))
         await transaction.commit()
         if (transaction.wrote) this.#options.onCommit?.(userId)
-        return { result }
+        return result
       } catch (error) {
         // The connection stays good unless this fails too.
         await transaction.rollback()
-        return { error }
+        throw new UndoneWork(error)
       } finally {
         transaction.end()
       }
     })
-    if ('result' in ended) return ended.result
-    throw toAppError(ended.error)
   }
 
-  #lend<T>(limit: LendLimit, work: (session: ClientSession, deadline: Deadline) => Promise<T>): Promise<T> {
+  /**
+   * Runs work with a connection, and runs it again where that is safe: what the server has rolled back for others'
+   * sake, what only reads and lost its connection, and what lost its prepared statements. The last shows a pooler that
+   * does not keep them; from then on statements go without names.
+   */
+  async #lend<T>(
+    limit: LendLimit,
+    writes: boolean,
+    work: (session: ClientSession, deadline: Deadline) => Promise<T>,
+  ): Promise<T> {
     if (!this.#prepared) throw databaseUnavailable(new Error('The database is not prepared yet'))
-    return this.#pool.lend(limit, (client, deadline) =>
-      work(new ClientSession(client, this.#underWay, () => this.#roundTrips++), deadline),
+    return this.#pool.lend(
+      limit,
+      (client, deadline) =>
+        work(
+          new ClientSession(client, this.#preparation, this.#underWay, () => this.#roundTrips++),
+          deadline,
+        ),
+      (error) => {
+        if (isPreparedStatementLost(error)) {
+          if (this.#preparation === 'named') this.#options.onPreparedStatementLost?.()
+          this.#preparation = 'unnamed'
+          return true
+        }
+        return isConflict(error) || (!writes && isConnectionLost(error))
+      },
     )
   }
 }

@@ -1,13 +1,29 @@
+import { hash } from 'node:crypto'
 import type { Connection, Submittable } from 'pg'
 
 /** A statement as it goes over the wire, prepared once a connection under its name. */
 export type Step = {
+  /** Made by preparedName. */
   readonly name: string
   readonly text: string
   readonly values: readonly (string | null)[]
   /** Takes each row as it arrives, as the text of its fields; without it rows are passed over. */
   readonly onRow?: (fields: readonly (string | null)[]) => void
 }
+
+/**
+ * The name of a prepared statement on the server: it goes with the text, so that what another version of the service
+ * may have left behind on a pooler's connection is never taken for it.
+ */
+export function preparedName(name: string, text: string): string {
+  return `${name}_${hash('sha256', text, 'hex').slice(0, 12)}`
+}
+
+/**
+ * How statements are prepared: once a connection under their names, or each time anew without a name, for poolers that
+ * give every transaction another connection and know nothing of prepared statements.
+ */
+export type Preparation = 'named' | 'unnamed'
 
 /** The parts of pg's wire connection that a query object uses; its type definitions leave them out. */
 type Wire = Connection & {
@@ -30,6 +46,7 @@ export class Exchange implements Submittable {
   /** The command tag of the last statement, e.g. `COMMIT`, once the server has done them all. */
   readonly result: Promise<string>
   readonly #steps: readonly Step[]
+  readonly #preparation: Preparation
   readonly #settle: { resolve: (tag: string) => void; reject: (error: unknown) => void }
   /** Steps whose Parse was sent and not yet answered, in order. */
   readonly #parsing: Step[] = []
@@ -37,8 +54,9 @@ export class Exchange implements Submittable {
   #completed = 0
   #tag = ''
 
-  constructor(steps: readonly Step[]) {
+  constructor(steps: readonly Step[], preparation: Preparation = 'named') {
     this.#steps = steps
+    this.#preparation = preparation
     const { promise, resolve, reject } = Promise.withResolvers<string>()
     this.result = promise
     this.#settle = { resolve, reject }
@@ -50,17 +68,21 @@ export class Exchange implements Submittable {
     this.#wire = wire
     wire.stream.cork()
     for (const step of this.#steps) {
-      const { name, text, values } = step
-      if (wire.parsedStatements[name] === undefined && !this.#parsing.some((each) => each.name === name)) {
-        wire.parse({ name, text, types: [] })
-        this.#parsing.push(step)
-      }
-      wire.bind({ statement: name, values })
+      if (this.#preparation === 'named') this.#prepare(wire, step)
+      else wire.parse({ name: '', text: step.text, types: [] })
+      wire.bind({ statement: this.#preparation === 'named' ? step.name : '', values: step.values })
       wire.execute({})
     }
     wire.sync()
     wire.stream.uncork()
     if (this.#parsing.length > 0) wire.on('parseComplete', this.#onParseComplete)
+  }
+
+  #prepare(wire: Wire, step: Step): void {
+    const { name, text } = step
+    if (wire.parsedStatements[name] !== undefined || this.#parsing.some((each) => each.name === name)) return
+    wire.parse({ name, text, types: [] })
+    this.#parsing.push(step)
   }
 
   /** Only what the server has parsed may be taken for prepared: after an error it skips the rest. */

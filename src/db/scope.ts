@@ -1,4 +1,4 @@
-import type { Step } from './exchange.ts'
+import { preparedName, type Step } from './exchange.ts'
 
 /** The role that every statement on a user's data runs under: it owns nothing and cannot bypass row-level security. */
 export const appRole = 'backend_core_app'
@@ -11,19 +11,16 @@ export const observerRole = 'backend_core_observer'
  * with is_local. The time zone makes the text of timestamps a constant form; the time-out is the server's half of
  * the database's deadline.
  */
-export const scopeStatement = {
-  name: 'scope',
-  text: `select set_config('role', $1, true), set_config('app.user_id', $2, true), set_config('TimeZone', 'UTC', true), set_config('statement_timeout', $3, true)`,
-  /** Values that change nothing, to prepare it before the role exists. */
-  neutralValues: ['none', '', '0'],
-}
+export const scopeText = `select set_config('role', $1, true), set_config('app.user_id', $2, true), set_config('TimeZone', 'UTC', true), set_config('statement_timeout', $3, true)`
+
+const scope = { name: preparedName('scope', scopeText), text: scopeText }
 
 /** The step that enters the scope of a user; the time-out of each statement in milliseconds. */
 export function enterScope(userId: string, timeoutMs: number): Step {
-  return { ...scopeStatement, values: [appRole, userId, String(timeoutMs)] }
+  return { ...scope, values: [appRole, userId, String(timeoutMs)] }
 }
 
 /** The step that enters the scope of the observer, who is no user. */
 export function enterObserverScope(timeoutMs: number): Step {
-  return { ...scopeStatement, values: [observerRole, '', String(timeoutMs)] }
+  return { ...scope, values: [observerRole, '', String(timeoutMs)] }
 }

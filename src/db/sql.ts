@@ -1,3 +1,4 @@
+import { preparedName } from './exchange.ts'
 import { type Parsers, type PostgresType, parsers, toText } from './types.ts'
 
 declare const fragmentBrand: unique symbol
@@ -29,6 +30,8 @@ export type ValuesOf<S extends Shape> = { readonly [K in keyof S]: ValueOf<S[K]>
 
 type Declared<P extends Shape, R extends Shape> = {
   readonly name: string
+  /** Its name on the server. */
+  readonly preparedAs: string
   readonly text: string
   readonly parameters: P
   readonly columns: R
@@ -115,9 +118,11 @@ function declare<const P extends Shape, const R extends Shape>(
 ): Declared<P, R> {
   if (registered.has(name) || registeredObservers.has(name))
     throw new Error(`Two statements are named ${name}`)
+  const oneLine = text.replaceAll(/\s+/g, ' ').trim()
   return {
     name,
-    text: text.replaceAll(/\s+/g, ' ').trim(),
+    preparedAs: preparedName(name, oneLine),
+    text: oneLine,
     parameters,
     columns,
     parameterList: Object.entries(parameters).map(([each, type]) => ({ name: each, type: baseType(type) })),

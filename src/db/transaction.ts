@@ -1,5 +1,5 @@
 import type { ClientBase } from 'pg'
-import { Exchange, type Step } from './exchange.ts'
+import { Exchange, type Preparation, preparedName, type Step } from './exchange.ts'
 import { enterScope } from './scope.ts'
 import { type Call, call, parseRow, type Shape, type Statement, type ValuesOf } from './sql.ts'
 import { databaseUnavailable } from './sqlstate.ts'
@@ -19,7 +19,7 @@ export function reading<R extends Shape>(
   readonly rows: ValuesOf<R>[]
 } {
   const rows: ValuesOf<R>[] = []
-  const { name, text } = statement
+  const { preparedAs: name, text } = statement
   const onRow = (fields: readonly (string | null)[]) => rows.push(parseRow(statement, fields))
   return { step: { name, text, values: [userId, ...values], onRow }, rows }
 }
@@ -34,24 +34,21 @@ export type TransactionOptions = {
 /** A service that is cut off from the server must not keep its locks for long. */
 const idleTimeoutMs = 10_000
 
-const begin = { name: 'begin', text: 'begin', values: [] }
-const beginSnapshot = {
-  name: 'begin_snapshot',
-  text: 'begin isolation level repeatable read read only',
-  values: [],
-}
-const commit = { name: 'commit', text: 'commit', values: [] }
-const rollback = { name: 'rollback', text: 'rollback', values: [] }
-const limitIdleness = {
-  name: 'limit_idleness',
-  text: `select set_config('idle_in_transaction_session_timeout', $1, true)`,
-  values: [String(idleTimeoutMs)],
+const begin = step('begin')
+const beginSnapshot = step('begin isolation level repeatable read read only')
+const commit = step('commit')
+const rollback = step('rollback')
+const limitIdleness = step(`select set_config('idle_in_transaction_session_timeout', $1, true)`, [
+  String(idleTimeoutMs),
+])
+
+function step(text: string, values: string[] = []): Step {
+  return { name: preparedName('transaction', text), text, values }
 }
 
 /** `savepoint`, `release savepoint` or `rollback to savepoint`, at a depth of nesting. */
 function savepointStep(command: string, depth: number): Step {
-  const text = `${command} s${depth}`
-  return { name: text.replaceAll(' ', '_'), text, values: [] }
+  return step(`${command} s${depth}`)
 }
 
 /**
@@ -64,6 +61,7 @@ export class Transaction {
   readonly #waiting: Step[]
   /** Whether the server has begun it. */
   #begun = false
+  #queued = false
   #over = false
   #depth = 0
   #wrote = false
@@ -96,8 +94,9 @@ export class Transaction {
     return all
   }
 
-  queue({ statement: { name, text, writes }, values }: Call): void {
+  queue({ statement: { preparedAs: name, text, writes }, values }: Call): void {
     this.#wrote ||= writes
+    this.#queued = true
     this.#waiting.push({ name, text, values: [this.#userId, ...values] })
   }
 
@@ -119,7 +118,7 @@ export class Transaction {
 
   /** @throws Error when the server did not commit, as after a failed statement whose error was swallowed */
   async commit(): Promise<void> {
-    if (!this.#begun && !this.#wrote) return
+    if (!this.#begun && !this.#queued) return
     const tag = await this.#send([commit])
     if (tag !== 'COMMIT') throw new Error(`The transaction ended with ${tag}, not with COMMIT`)
   }
@@ -156,17 +155,19 @@ export class Transaction {
 /** The session of one connection, which counts its exchanges and can give them up. */
 export class ClientSession implements Session {
   readonly #client: ClientBase
+  readonly #preparation: Preparation
   readonly #underWay: Set<Exchange>
   readonly #onExchange: () => void
 
-  constructor(client: ClientBase, underWay: Set<Exchange>, onExchange: () => void) {
+  constructor(client: ClientBase, preparation: Preparation, underWay: Set<Exchange>, onExchange: () => void) {
     this.#client = client
+    this.#preparation = preparation
     this.#underWay = underWay
     this.#onExchange = onExchange
   }
 
   async exchange(steps: readonly Step[]): Promise<string> {
-    const exchange = new Exchange(steps)
+    const exchange = new Exchange(steps, this.#preparation)
     this.#underWay.add(exchange)
     this.#onExchange()
     try {

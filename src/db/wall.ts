@@ -1,6 +1,6 @@
 import type { ClientBase } from 'pg'
 import { OperatorError } from '../errors.ts'
-import { appRole, observerRole, scopeStatement } from './scope.ts'
+import { appRole, observerRole, scopeText } from './scope.ts'
 
 /** The database would let one user reach another's rows; the message lists what is wrong. */
 export class WallError extends OperatorError {
@@ -116,7 +116,7 @@ async function probe(client: ClientBase): Promise<string[]> {
   await client.query('begin')
   let role = appRole
   try {
-    await client.query(scopeStatement.text, [appRole, 'wall-probe', '0'])
+    await client.query(scopeText, [appRole, 'wall-probe', '0'])
     const { rows } = await client.query<{ role: string; active: boolean }>(
       `select current_user as role, row_security_active('app.tasks') as active`,
     )
@@ -125,7 +125,7 @@ async function probe(client: ClientBase): Promise<string[]> {
     if (rows[0]?.active !== true) problems.push('row-level security is not active within the scope')
     await client.query('rollback; begin')
     role = observerRole
-    await client.query(scopeStatement.text, [observerRole, '', '0'])
+    await client.query(scopeText, [observerRole, '', '0'])
     return problems
   } catch (error) {
     return [`the login role cannot become ${role} (grant ${role} to it): ${String(error)}`]

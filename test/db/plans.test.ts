@@ -2,7 +2,7 @@ import assert from 'node:assert/strict'
 import { randomUUID } from 'node:crypto'
 import { after, test } from 'node:test'
 import pg from 'pg'
-import { appRole, scopeStatement } from '../../src/db/scope.ts'
+import { appRole, scopeText } from '../../src/db/scope.ts'
 import { type Statement, sql, statement, statements, toValues } from '../../src/db/sql.ts'
 // Registers every statement of the service.
 import '../../src/app.ts'
@@ -115,7 +115,7 @@ async function explain(
 ): Promise<Node[]> {
   await client.query('begin')
   try {
-    await client.query(scopeStatement.text, [appRole, user, '0'])
+    await client.query(scopeText, [appRole, user, '0'])
     await client.query(`select set_config('plan_cache_mode', $1, true)`, [mode])
     await client.query(`prepare explained as ${text}`)
     const literals = [user, ...values].map((value) =>

@@ -97,7 +97,7 @@ async function sentDuring(work: () => Promise<unknown>): Promise<string> {
 }
 
 /** Bind and Execute of the scope and of the statement, and one Sync; a Parse where it is the first. */
-const oneScope = /^BEP?BES$/
+const oneScope = /^P?BEP?BES$/
 
 type Operation = (user: Client, id: string) => Promise<{ status: number }>
 

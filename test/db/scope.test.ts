@@ -9,7 +9,7 @@ import { fileURLToPath } from 'node:url'
 import { promisify } from 'node:util'
 import pg from 'pg'
 import { Exchange } from '../../src/db/exchange.ts'
-import { appRole, enterScope, scopeStatement } from '../../src/db/scope.ts'
+import { appRole, enterScope } from '../../src/db/scope.ts'
 import type { Shape, Statement } from '../../src/db/sql.ts'
 import { reading } from '../../src/db/transaction.ts'
 import { newUser } from '../support/app.ts'
@@ -23,8 +23,8 @@ async function connect(t: TestContext): Promise<pg.Client> {
   const client = new pg.Client(testDatabase.connection)
   await client.connect()
   t.after(() => client.end())
-  const { name, text, neutralValues } = scopeStatement
-  await client.query({ name, text, values: neutralValues })
+  // The name is known on a connection from the first scope on.
+  await client.query(`select set_config('app.user_id', '', true)`)
   return client
 }
 
@@ -33,7 +33,17 @@ async function send(client: pg.Client, user: string, text: string, columns: Shap
   const columnList = Object.keys(columns).map((name) => ({ name, parse: (value: string) => value }))
   const name = `s${randomUUID()}`
   const statement: Statement = {
-    ...{ name, text, parameters: {}, columns, parameterList: [], columnList, on: 'user', writes: false },
+    ...{
+      name,
+      preparedAs: name,
+      text,
+      parameters: {},
+      columns,
+      parameterList: [],
+      columnList,
+      on: 'user',
+      writes: false,
+    },
   }
   const { step, rows } = reading({ statement, values: [] }, user)
   const exchange = new Exchange([enterScope(user, timeoutMs), step])

@@ -2,7 +2,15 @@ import assert from 'node:assert/strict'
 import { after, test } from 'node:test'
 import fc from 'fast-check'
 import pg from 'pg'
-import { type Shape, type Statement, sql, statement, statements } from '../../src/db/sql.ts'
+import {
+  type ObserverStatement,
+  observerStatements,
+  type Shape,
+  type Statement,
+  sql,
+  statement,
+  statements,
+} from '../../src/db/sql.ts'
 import { toRfc3339 } from '../../src/db/types.ts'
 // Registers every statement of the service.
 import '../../src/app.ts'
@@ -40,7 +48,7 @@ class Describe implements pg.Submittable {
   #fields: Field[] = []
   readonly #settle: { resolve: (fields: Field[]) => void; reject: (error: unknown) => void }
 
-  constructor({ name, text }: Statement) {
+  constructor({ name, text }: Statement | ObserverStatement) {
     this.name = name
     this.text = text
     const { promise, resolve, reject } = Promise.withResolvers<Field[]>()
@@ -69,7 +77,9 @@ class Describe implements pg.Submittable {
 }
 
 /** What the server says about a statement, in the form in which it is declared: without nullability. */
-async function describeStatement(each: Statement): Promise<{ parameters: string[]; columns: string[][] }> {
+async function describeStatement(
+  each: Statement | ObserverStatement,
+): Promise<{ parameters: string[]; columns: string[][] }> {
   const described = new Describe(each)
   client.query(described)
   const fields = await described.result
@@ -86,10 +96,13 @@ async function describeStatement(each: Statement): Promise<{ parameters: string[
   return { parameters: row.parameters, columns: fields.map(({ name }, at) => [name, String(row.types[at])]) }
 }
 
-function declarationOf({ parameters, columns }: Statement): { parameters: string[]; columns: string[][] } {
+function declarationOf({ on, parameters, columns }: Statement | ObserverStatement): {
+  parameters: string[]
+  columns: string[][]
+} {
   const withoutNull = (type: string) => type.replace('?', '')
   return {
-    parameters: ['text', ...Object.values(parameters).map(withoutNull)],
+    parameters: [...(on === 'user' ? ['text'] : []), ...Object.values(parameters).map(withoutNull)],
     columns: Object.entries(columns).map(([name, type]) => [name, withoutNull(type)]),
   }
 }
@@ -127,6 +140,14 @@ for (const each of declared) {
 
   test(`${each.name}: every table in it is filtered, and every row inserted, by user_id as $1`, () => {
     assert.deepEqual(unfiltered(each.text), [])
+  })
+}
+
+for (const each of observerStatements.values()) {
+  test(`${each.name}, across users: types and columns are the declared ones, and it only reads`, async () => {
+    assert.deepEqual(await describeStatement(each), declarationOf(each))
+    assert.match(each.text, /^(select|with)\b/)
+    assert.doesNotMatch(each.text, /\b(insert|update|delete|merge)\b/)
   })
 }
 

@@ -3,7 +3,7 @@ import { randomUUID } from 'node:crypto'
 import { after, describe, type TestContext, test } from 'node:test'
 import pg from 'pg'
 import { openDatabase } from '../../src/db/database.ts'
-import { appRole, scopeStatement } from '../../src/db/scope.ts'
+import { appRole, scopeText } from '../../src/db/scope.ts'
 import { statements } from '../../src/db/sql.ts'
 import { newUser, startApp } from '../support/app.ts'
 import { createTestDatabase, type TestDatabase } from '../support/database.ts'
@@ -148,7 +148,7 @@ async function connect(t: TestContext): Promise<pg.Client> {
 async function inScope(client: pg.Client, user: string, ...texts: string[]): Promise<pg.QueryResult> {
   await client.query('begin')
   try {
-    let result = await client.query(scopeStatement.text, [appRole, user, '0'])
+    let result = await client.query(scopeText, [appRole, user, '0'])
     for (const text of texts) result = await client.query(text)
     await client.query('commit')
     return result

@@ -7,11 +7,14 @@ export const clusterVariable = 'TEST_CLUSTER'
 export type Cluster = {
   /** Connection of a role that may create databases. */
   readonly connection: pg.ClientConfig
+  /** Connection of the services under test, where it goes through a pooler. */
+  readonly pooled?: pg.ClientConfig
   /** Name of a migrated database to clone. */
   readonly template: string
 }
 
 export type TestDatabase = {
+  readonly name: string
   readonly connection: pg.ClientConfig
   /** Runs SQL as the login role, outside any scope: what an operator or an attacker with the password could do. */
   query<R extends pg.QueryResultRow>(text: string, values?: unknown[]): Promise<R[]>
@@ -27,7 +30,7 @@ export function cluster(): Cluster {
 
 /** A database of its own for one test file: a clone of the migrated template, or an empty one. */
 export async function createTestDatabase(options: { empty?: boolean } = {}): Promise<TestDatabase> {
-  const { connection, template } = cluster()
+  const { connection, template, pooled } = cluster()
   const name = `test_${randomBytes(8).toString('hex')}`
   await administer(connection, `create database ${name} template ${options.empty ? 'template0' : template}`)
   const own = { ...connection, database: name }
@@ -35,7 +38,8 @@ export async function createTestDatabase(options: { empty?: boolean } = {}): Pro
   // A test may take the server or this database away on purpose.
   pool.on('error', () => {})
   return {
-    connection: own,
+    name,
+    connection: pooled ? { ...pooled, database: name } : own,
     async query<R extends pg.QueryResultRow>(text: string, values?: unknown[]) {
       return (await pool.query<R>(text, values)).rows
     },

@@ -7,19 +7,35 @@ import pg from 'pg'
 import { openDatabase } from '../../src/db/database.ts'
 import { startEmbeddedPostgres } from '../../src/db/embedded-postgres.ts'
 import { administer, type Cluster, clusterVariable } from './database.ts'
+import { pgBouncerVersion, startPgBouncer } from './pgbouncer.ts'
 
 // Runs the suite: `npm test`, `npm test -- FILE …`, `npm run coverage`. One PostgreSQL for the whole run: an embedded
-// one without durability, or the one of DATABASE_URL.
+// one without durability, or the one of DATABASE_URL. With --pgbouncer the services of the tests reach it through a
+// PgBouncer in transaction mode.
 
 const minimumLineCoverage = 95
 
+/** What runs through a pooler, unless files are named: all that reaches the database by way of a service. */
+const throughServices = ['test/{api,idempotency,sync,tasks}/**/*.test.ts', 'test/isolation.test.ts']
+
+const throughPooler = process.argv.includes('--pgbouncer')
+const poolerVersion = pgBouncerVersion()
+if (throughPooler && poolerVersion === undefined) {
+  process.stdout.write(
+    'There is no PgBouncer on this machine (Debian: apt-get install pgbouncer): skipped.\n',
+  )
+  process.exit(0)
+}
 const server = await openServer()
 let exitCode = 1
 try {
   const cluster = await makeTemplate(server.connection)
+  const pooler = throughPooler ? await startPgBouncer(cluster.connection) : undefined
+  if (pooler) process.stdout.write(`Through PgBouncer ${poolerVersion} in transaction mode.\n`)
   try {
-    exitCode = await runTests(cluster)
+    exitCode = await runTests({ ...cluster, ...(pooler && { pooled: pooler.connection }) })
   } finally {
+    await pooler?.stop()
     await administer(cluster.connection, `drop database if exists ${cluster.template} with (force)`)
   }
 } finally {
@@ -63,7 +79,7 @@ async function makeTemplate(connection: pg.ClientConfig): Promise<Cluster> {
 }
 
 function runTests(cluster: Cluster): Promise<number> {
-  const names = process.argv.slice(2)
+  const names = process.argv.slice(2).filter((name) => name !== '--pgbouncer')
   const coverage = names.includes('--coverage')
   const files = names.filter((name) => !name.startsWith('--'))
   // Much of the suite waits for processes and the database: one file more than there are cores.
@@ -80,7 +96,7 @@ function runTests(cluster: Cluster): Promise<number> {
       `--test-coverage-lines=${minimumLineCoverage}`,
     )
   }
-  const chosen = files.length > 0 ? files : globSync('test/**/*.test.ts')
+  const chosen = files.length > 0 ? files : globSync(throughPooler ? throughServices : 'test/**/*.test.ts')
   const { DATABASE_URL: _, NODE_TEST_CONTEXT: __, ...environment } = process.env
   const child = spawn(process.execPath, [...options, ...chosen], {
     stdio: 'inherit',
