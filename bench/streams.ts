@@ -124,15 +124,19 @@ function percentiles(values: readonly number[]): string {
 async function measureIdle(service: Service, name: string, users: readonly string[]): Promise<void> {
   const before = await memoryOf(service)
   const start = performance.now()
-  const sockets = await openMany(service, users)
+  const half = users.length / 2
+  const sockets = await openMany(service, users.slice(0, half))
+  const halfWay = await memoryOf(service)
+  sockets.push(...(await openMany(service, users.slice(half))))
   const openS = (performance.now() - start) / 1_000
   await delay(3_000)
   const after = await memoryOf(service)
-  const each = (key: 'rss' | 'heapUsed' | 'external') =>
-    ((after[key] - before[key]) / users.length / 1_000).toFixed(1)
+  const each = (key: 'rss' | 'heapUsed') => ((after[key] - before[key]) / users.length / 1_000).toFixed(1)
+  const lastEach = ((after.rss - halfWay.rss) / half / 1_000).toFixed(1)
   say(
-    `${users.length} idle streams, ${name}, opened in ${openS.toFixed(1)} s: each ${each('rss')} kB resident, ` +
-      `${each('heapUsed')} kB of heap (${(after.rss / 1e6).toFixed(0)} MB resident in all)`,
+    `${users.length} idle streams, ${name}, opened in ${openS.toFixed(1)} s: each ${each('rss')} kB resident ` +
+      `(of the second half: ${lastEach} kB), ${each('heapUsed')} kB of heap in use; ` +
+      `${(after.rss / 1e6).toFixed(0)} MB resident in all, ${(before.rss / 1e6).toFixed(0)} MB before`,
   )
   const pid = service.child.pid ?? 0
   const [node, postgres] = [cpuOf(pid), postgresCpu()]

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict'
 import { after, test } from 'node:test'
 import pg from 'pg'
 import { openDatabase } from '../../src/db/database.ts'
-import { observerRole, scopeStatement } from '../../src/db/scope.ts'
+import { observerRole, scopeText } from '../../src/db/scope.ts'
 import { observerStatements, toValues } from '../../src/db/sql.ts'
 import { readChangedCounters } from '../../src/tasks/changes-store.ts'
 import { createTestDatabase } from '../support/database.ts'
@@ -56,7 +56,7 @@ test('whatever the plan is made for, few listeners are looked up by the index', 
   const values = toValues(statement, { user_ids: [...known.keys()], versions: [...known.values()] } as never)
   for (const mode of ['force_custom_plan', 'force_generic_plan']) {
     await client.query('begin')
-    await client.query(scopeStatement.text, [observerRole, '', '0'])
+    await client.query(scopeText, [observerRole, '', '0'])
     await client.query(`select set_config('plan_cache_mode', $1, true)`, [mode])
     const literals = values.map((value) => pg.escapeLiteral(String(value))).join(', ')
     const { rows } = await client.query(`explain (analyze, format text) execute asked (${literals})`)
