@@ -108,6 +108,24 @@ export function successResponse(options: SuccessOptions): Documented {
   }
 }
 
+type StreamOptions = {
+  readonly description: string
+  /** Media type of the content. */
+  readonly type: string
+  readonly example: string
+  /** Response headers, name → what it holds. */
+  readonly headers?: Readonly<Record<string, string>>
+}
+
+/** A successful answer without an envelope, for the OpenAPI document. */
+export function streamResponse({ description, type, example, headers = {} }: StreamOptions): Documented {
+  return {
+    description,
+    headers: documentHeaders({ 'X-Request-Id': 'The id of the request.', ...headers }),
+    content: { [type]: { schema: Type.String(), example } },
+  }
+}
+
 /** The error answers of an operation under /api, by status, with an example of each code. */
 export function errorResponses(...own: readonly ErrorCode[]): Record<number, Documented> {
   return groupByStatus([...sharedErrors, ...own])
