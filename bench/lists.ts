@@ -31,7 +31,7 @@ const filters = {
   'completed=false': { completed: false },
   'completed=true': { completed: true },
   'q (all match)': { q: 'TASK' },
-  'q (1 in 16)': { q: 'tASK a' },
+  'q (1 in 9)': { q: 'AB' },
   'created range': created,
   'updated range': updated,
   all: { completed: false, q: 'TASK', ...created, ...updated },

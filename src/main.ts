@@ -49,8 +49,8 @@ async function start(config: Config, logger: Logger, cleanup: AsyncDisposableSta
     mode: 'exclusive',
     onEvent: (event) => logger.info(event, 'embedded database'),
     onConnectionError: (err) => logger.warn({ err }, 'database connection lost'),
-    onPreparedStatementLost: () => logger.info('the pooler keeps no prepared statements; doing without'),
     onCommit: (userId) => commits.emit('commit', userId),
+    onPreparedStatementLost: () => logger.info('the pooler keeps no prepared statements; doing without'),
   })
   cleanup.defer(() => connected.close())
   const { database } = connected

@@ -11,9 +11,9 @@ export type ConnectOptions = {
   readonly mode: 'exclusive' | 'join'
   readonly onEvent?: (event: EmbeddedPostgresEvent) => void
   readonly onConnectionError?: (error: unknown) => void
-  readonly onPreparedStatementLost?: () => void
   /** Told after each commit in which something of the user's may have changed. */
   readonly onCommit?: (userId: string) => void
+  readonly onPreparedStatementLost?: () => void
 }
 
 export type ConnectedDatabase = {
@@ -50,8 +50,8 @@ function connected(
     connection,
     poolMax,
     ...(onConnectionError && { onConnectionError }),
-    ...(onPreparedStatementLost && { onPreparedStatementLost }),
     ...(onCommit && { onCommit }),
+    ...(onPreparedStatementLost && { onPreparedStatementLost }),
   })
   return {
     database,

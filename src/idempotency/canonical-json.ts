@@ -11,37 +11,37 @@ type Frame = {
  * a body may be nested half a million deep.
  */
 export function canonicalJson(value: unknown): string {
-  const parts: string[] = []
+  let text = ''
   const open: Frame[] = []
   const write = (each: unknown) => {
-    const frame = enter(each)
-    if (frame === undefined) {
-      parts.push(JSON.stringify(each))
+    if (typeof each !== 'object' || each === null) {
+      text += typeof each === 'string' ? JSON.stringify(each) : String(each)
     } else {
-      parts.push(frame.names === undefined ? '[' : '{')
+      const frame = enter(each)
+      text += frame.names === undefined ? '[' : '{'
       open.push(frame)
     }
   }
   write(value)
   for (let frame = open.at(-1); frame !== undefined; frame = open.at(-1)) {
-    const { values, names, next } = frame
-    if (next === values.length) {
-      parts.push(names === undefined ? ']' : '}')
-      open.pop()
-      continue
+    const { values, names } = frame
+    // On to the next value that has values of its own, which come first.
+    const depth = open.length
+    while (frame.next < values.length && open.length === depth) {
+      if (frame.next > 0) text += ','
+      if (names !== undefined) text += `${JSON.stringify(names[frame.next])}:`
+      write(values[frame.next++])
     }
-    if (next > 0) parts.push(',')
-    if (names !== undefined) parts.push(JSON.stringify(names[next]), ':')
-    frame.next++
-    write(values[next])
+    if (open.length > depth) continue
+    text += names === undefined ? ']' : '}'
+    open.pop()
   }
-  return parts.join('')
+  return text
 }
 
-function enter(value: unknown): Frame | undefined {
-  if (typeof value !== 'object' || value === null) return undefined
+function enter(value: object): Frame {
   if (Array.isArray(value)) return { values: value, names: undefined, next: 0 }
-  const members = new Map(Object.entries(value))
-  const names = [...members.keys()].sort()
-  return { values: names.map((name) => members.get(name)), names, next: 0 }
+  const members = Object.entries(value)
+  members.sort(([a], [b]) => (a < b ? -1 : 1))
+  return { values: members.map(([, member]) => member), names: members.map(([name]) => name), next: 0 }
 }

@@ -1,5 +1,6 @@
 import type { Readable } from 'node:stream'
 import type { UserScope } from '../db/database.ts'
+import { AppError } from '../errors.ts'
 import { Spool } from './spool.ts'
 import type { TransferSlots } from './transfer-slots.ts'
 import { firstId, listForExport } from './transfer-store.ts'
@@ -46,13 +47,13 @@ export async function exportData(
 }
 
 function writeSnapshot(scope: UserScope, spool: Spool, signal: AbortSignal): Promise<void> {
-  signal.throwIfAborted()
+  requireClient(signal)
   return scope.transaction(
     async (snapshot) => {
       // It is run again when the connection was lost half-way.
       await spool.clear()
       for (let from: string | undefined = firstId; from !== undefined; ) {
-        signal.throwIfAborted()
+        requireClient(signal)
         const found = await listForExport(snapshot, from, pageSize + 1)
         const page = found.slice(0, pageSize)
         await spool.write(page.map((task) => `${JSON.stringify(task)}\n`).join(''))
@@ -62,4 +63,9 @@ function writeSnapshot(scope: UserScope, spool: Spool, signal: AbortSignal): Pro
     },
     { snapshot: true, timeoutMs },
   )
+}
+
+/** @throws AppError BAD_REQUEST, which nobody will read, when the client has gone */
+function requireClient(signal: AbortSignal): void {
+  if (signal.aborted) throw new AppError('BAD_REQUEST', { cause: signal.reason })
 }

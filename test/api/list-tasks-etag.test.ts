@@ -1,5 +1,8 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
+import type { UserScope } from '../../src/db/database.ts'
+import { readList } from '../../src/tasks/list-parameters.ts'
+import { listTasks } from '../../src/tasks/list-store.ts'
 import { assertError, assertPage, listEtagForm } from '../support/answers.ts'
 import { type Answer, type Client, makeTask, newUser, startApp } from '../support/app.ts'
 
@@ -159,6 +162,29 @@ test('a bad cursor is refused, whatever the client knows', async () => {
   const etag = etagOf(await user.get(list))
   assertError(await ask(user, etag, `${list}?cursor=x`), 400, 'INVALID_CURSOR')
   assertError(await ask(user, '*', `${list}?cursor=x`), 400, 'INVALID_CURSOR')
+})
+
+test('a write between the page and its total makes the total newer, or the list one that the client knows', async () => {
+  const user = service.as(newUser())
+  await makeTask(user)
+  const scope = service.database.scopeFor(user.userId)
+  // The two statements of one round trip, with a write of somebody else in between.
+  const interrupted: UserScope = {
+    ...scope,
+    async runAll([first, ...rest]) {
+      const before = first === undefined ? [] : await scope.runAll([first])
+      await makeTask(user)
+      return [...before, ...(await scope.runAll(rest))] as never
+    },
+  }
+  const page = { after: undefined, limit: 10, count: true }
+  const { tasks, ...found } = await listTasks(interrupted, readList({}), { ...page, known: [] })
+  assert.deepEqual([tasks.length, found], [1, { counter: 1, total: 2 }])
+  assert.deepEqual(await listTasks(interrupted, readList({}), { ...page, known: [3] }), {
+    counter: 3,
+    tasks: [],
+    total: 0,
+  })
 })
 
 test('a list never shows less than its ETag says, whatever is written meanwhile', async () => {

@@ -134,3 +134,16 @@ test('an id in the trash cannot be used by a create, and after the restore it is
   await user.post(`/api/me/tasks/${id}/restore`)
   assertTask(await user.post('/api/me/tasks', { id, title }), 200, { id, version: 3 })
 })
+
+test('a repeated request with its key restores once: the task that was deleted since stays in the trash', async () => {
+  const user = service.as(newUser())
+  const { id } = await makeTrashedTask(user)
+  const path = `/api/me/tasks/${id}/restore`
+  const key = { 'idempotency-key': randomUUID() }
+  const first = assertTask(await user.post(path, undefined, key), 200, { version: 3 })
+  await user.delete(`/api/me/tasks/${id}`)
+  const again = await user.post(path, undefined, key)
+  assert.equal(again.headers.get('idempotency-replayed'), 'true')
+  assert.deepEqual(assertTask(again, 200), first)
+  assert.equal((await user.get('/api/me/trash')).body.data[0].version, 4)
+})

@@ -25,7 +25,7 @@ await testDatabase.query(`
     select 0 as u, i from generate_series(1, 5000) i
     union all select u, i from generate_series(1, 1000) u, generate_series(1, 100) i) task,
     lateral (select timestamptz '2026-01-01' + i * interval '1 hour' + u * interval '1 s') at (created)`)
-// The same in the trash, removed for good and of idempotency keys; the older half of them is due.
+// The same in the trash and removed for good, the older half of them due; and idempotency keys, one in ten of them expired.
 await testDatabase.query(`
   with many as (
     select 'user-' || u as user_id, i, i % 50 = 0 as completed,
@@ -37,12 +37,9 @@ await testDatabase.query(`
     insert into app.tasks
       (user_id, id, title, description, completed, completed_at, created_at, updated_at, deleted_at, version)
     select user_id, md5(user_id || ' trash ' || i)::uuid, 'Trash ' || i, repeat('words ', 20), completed, case when completed then at end,
-      at, at, at, 10000 + i from many),
-  deletions as (
-    insert into app.deletions (user_id, id, version, removed_at)
-    select user_id, md5(user_id || ' gone ' || i)::uuid, 20000 + i, at from many)
-  insert into app.idempotency_keys (user_id, key, fingerprint, answer, expires_at)
-  select user_id, 'key ' || i, 'x', '{}', at + interval '1 hour' from many`)
+      at, at, at, 10000 + i from many)
+  insert into app.deletions (user_id, id, version, removed_at)
+  select user_id, md5(user_id || ' gone ' || i)::uuid, 20000 + i, at from many`)
 await testDatabase.query(`
   insert into app.change_counters (user_id, version) select user_id, 30000 from app.tasks group by user_id`)
 await testDatabase.query(`
@@ -134,10 +131,10 @@ const cases: Readonly<Record<string, readonly { values: Values; rows: number }[]
   expire_cursors: [{ values: {}, rows: 1 }],
   erase_tasks: [
     { values: { from: firstId, limit: 500 }, rows: 500 },
-    { values: { from: id, limit: 5 }, rows: 5 },
+    { values: { from: id, limit: 5 }, rows: 6 },
   ],
-  erase_deletions: [{ values: { from: firstId, limit: 500 }, rows: 0 }],
-  erase_idempotency_keys: [{ values: { from: '', limit: 500 }, rows: 0 }],
+  erase_deletions: [{ values: { from: firstId, limit: 500 }, rows: 500 }],
+  erase_idempotency_keys: [{ values: { from: '', limit: 500 }, rows: 500 }],
   restore_task: [
     { values: { id: trashed.id }, rows: 1 },
     { values: { id }, rows: 1 },
@@ -307,7 +304,8 @@ const observerCases: Readonly<Record<string, readonly { values: Values; rows: nu
   ],
 }
 
-for (const each of observerStatements.values()) {
+// changed-counters.test.ts looks at the one that is asked about given users.
+for (const each of [...observerStatements.values()].filter(({ name }) => name !== 'changed_counters')) {
   for (const mode of ['custom', 'generic']) {
     test(`${each.name}: its ${mode} plan finds users along an index, and of each no more than a row`, async () => {
       const own = observerCases[each.name]

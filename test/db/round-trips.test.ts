@@ -329,6 +329,30 @@ test('an atomic batch that meets another version costs one more, to show the tas
   assert.equal([...sent].filter((type) => type === sync || type === query).length, 3, sent)
 })
 
+test('an import costs a round trip for 500 lines and its commit, an export one for a page and its commit', async () => {
+  const user = service.as(newUser())
+  const importLines =
+    (count: number, query = '') =>
+    () =>
+      user.request('POST', `/api/me/import${query}`, {
+        raw: Array.from({ length: count }, () => `{"title":"x"}\n`).join(''),
+        headers: { 'content-type': 'application/x-ndjson' },
+      })
+  for (const [trips, request] of [
+    [2, importLines(500)],
+    [3, importLines(501)],
+    [2, importLines(1, '?dry_run=true')],
+    [0, importLines(0)],
+    [4, () => user.get('/api/me/export')],
+    [0, () => user.request('HEAD', '/api/me/export')],
+    // The counter, three pages of tasks, deletions, keys, commit.
+    [7, () => user.delete('/api/me/data', { confirm: 'erase' })],
+  ] as const) {
+    const sent = await sentDuring(async () => assert.equal((await request()).status, 200))
+    assert.equal([...sent].filter((type) => type === sync).length, trips, String(request))
+  }
+})
+
 test('what is refused before the database costs nothing', async () => {
   const user = service.as(newUser())
   const { id } = await makeTask(user)

@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict'
-import { after, test } from 'node:test'
+import { after, type TestContext, test } from 'node:test'
 import pg from 'pg'
 import { assertError, assertPage, assertTask } from '../support/answers.ts'
 import { type Answer, type Client, makeTask, newUser, startApp } from '../support/app.ts'
@@ -69,13 +69,19 @@ for (const [name, status, send] of [
   })
 }
 
-/** Keeps all writers of a user waiting until the returned function is called. */
-async function holdWriters(userId: string): Promise<() => Promise<void>> {
+async function connect(t: TestContext): Promise<pg.Client> {
   const client = new pg.Client(testDatabase.connection)
   await client.connect()
+  t.after(() => client.end())
+  return client
+}
+
+/** Keeps all writers of a user waiting until the returned function is called. */
+async function holdWriters(t: TestContext, userId: string): Promise<() => Promise<unknown>> {
+  const client = await connect(t)
   await client.query('begin')
   await client.query('select from app.change_counters where user_id = $1 for update', [userId])
-  return () => client.end()
+  return () => client.query('rollback')
 }
 
 /** Waits until so many of the services' statements wait for a lock. */
@@ -88,11 +94,11 @@ function waiting(count: number): Promise<boolean> {
   })
 }
 
-test('while a request runs, any other with its key is told to wait, on either instance, and holds up nobody', async () => {
+test('while a request runs, any other with its key is told to wait, on either instance, and holds up nobody', async (t) => {
   const [one, two] = asEach(newUser())
   const { id } = await makeTask(one)
   const key = newKey()
-  const release = await holdWriters(one.userId)
+  const release = await holdWriters(t, one.userId)
   const create = (user: Client) => user.post('/api/me/tasks', { title: 'x' }, key)
   const first = create(one)
   await waiting(1)
@@ -136,4 +142,35 @@ test('requests of a user with keys of their own are all done, at once', async ()
     versions.sort((a, b) => a - b),
     Array.from({ length: 20 }, (_, n) => n + 1),
   )
+})
+
+test('a request that began before the other ended, and looked before that was committed, is not done', async (t) => {
+  const { query } = testDatabase
+  const user = services[0].as(newUser())
+  const key = newKey()
+  const create = () => user.post('/api/me/tasks', { title: 'x' }, key)
+  const first = await create()
+  const hash = `hashtextextended('${key['idempotency-key']}', hashtextextended('${user.userId}', 0))`
+  // The row that is there makes the look-up stop, before it reads the time, for as long as the test holds lock 1.
+  await query('update app.idempotency_keys set expires_at = now() where user_id = $1', [user.userId])
+  await query(`create function public.stop_here() returns boolean language plpgsql cost 0.001 as
+    $$ begin perform pg_advisory_lock(1); perform pg_advisory_unlock(1); return true; end $$`)
+  await query(
+    'create policy stop_here on app.idempotency_keys as restrictive for select using (public.stop_here())',
+  )
+  t.after(() => query('drop function public.stop_here cascade'))
+  const other = await connect(t)
+  await other.query('select pg_advisory_lock(1)')
+  await other.query('begin')
+  await other.query(`select pg_advisory_xact_lock(${hash})`)
+  const meeting = create()
+  await waiting(1)
+  await other.query(
+    `update app.idempotency_keys set expires_at = now() + interval '1 h' where user_id = $1`,
+    [user.userId],
+  )
+  await other.query('commit')
+  await other.query('select pg_advisory_unlock(1)')
+  assertError(await meeting, 409, 'IDEMPOTENCY_IN_PROGRESS')
+  assertReplay(await create(), first)
 })

@@ -131,10 +131,50 @@ test('a route that is set up as it must be is not', async () => {
   assert.equal(await findFault(address, `POST ${url}`, {}), undefined)
 })
 
+test('the same path with another method is another request', async () => {
+  const app = await startWith((each) => {
+    each.route({
+      method: ['POST', 'PATCH'],
+      url,
+      schema,
+      config,
+      handler: (request, reply) => answerOnce(service.database, request, reply, async () => answer),
+    })
+  })
+  const address = await app.listen({ host: '127.0.0.1', port: 0 })
+  const headers = { authorization: `Bearer ${service.as(newUser()).token}`, 'idempotency-key': 'key' }
+  const path = `${address}/api/me/tasks/${randomUUID()}/copies`
+  const statuses: number[] = []
+  for (const method of ['POST', 'PATCH', 'POST'])
+    statuses.push((await fetch(path, { method, headers })).status)
+  assert.deepEqual(statuses, [200, 422, 200])
+})
+
 test('a marked route that does not check the header stops the start', async () => {
   for (const headers of [undefined, { type: 'object', properties: {} }]) {
     const adding = startWith((app) => app.post(url, { schema: { headers }, config }, async () => ({})))
     await assert.rejects(adding, /does not check its header/)
+  }
+})
+
+test('answerOnce does nothing for a route that is not marked, or not set up', async () => {
+  for (const [isSetUp, marking] of [
+    [true, {}],
+    [false, config],
+  ] as const) {
+    let performed = 0
+    const perform = async () => {
+      performed++
+      return answer
+    }
+    const app = await startWith((each) => {
+      each.post(url, { schema, config: marking }, (request, reply) =>
+        answerOnce(service.database, request, reply, perform),
+      )
+    }, isSetUp)
+    const address = await app.listen({ host: '127.0.0.1', port: 0 })
+    const failed = await (await sendTo(address, `POST ${url}`, {}, randomUUID()))()
+    assert.deepEqual([failed.status, performed], [500, 0])
   }
 })
 

@@ -22,7 +22,7 @@ type Attack = RequestVariant & {
 /** What came of the attacks on one route: how many there were, and in words those that were not refused as they must be. */
 export type Outcome = { readonly attacks: number; readonly problems: readonly string[] }
 
-/** A user with three tasks and two in the trash, whose text nobody else has; one was made with an Idempotency-Key. */
+/** A user with three tasks, the last created with an Idempotency-Key, and two in the trash; nobody else has their text. */
 export async function makeVictim(url: string): Promise<Victim> {
   const userId = newUser()
   const token = tokenOf(userId)

@@ -1,4 +1,5 @@
 import assert from 'node:assert/strict'
+import { randomUUID } from 'node:crypto'
 import { after, mock, test } from 'node:test'
 import pg from 'pg'
 import { openDatabase } from '../../src/db/database.ts'
@@ -102,6 +103,19 @@ test('an idempotency key goes when it has expired, and not before', async (t) =>
   assert.deepEqual(await run(), { ...nothing, keys: 3, end: 'finished' })
   assert.deepEqual(await leftOf(testDatabase, user), { tasks: 0, deletions: 0, keys: 2 })
   assert.deepEqual(await counterOf(testDatabase, user), { version: 0, expired_before: 0 })
+})
+
+test('the key of a user who has nothing else is found too', async (t) => {
+  const { testDatabase, run } = await open(t)
+  const service = await startApp({ testDatabase })
+  const user = service.as(newUser())
+  const headers = { 'idempotency-key': randomUUID() }
+  const answer = await user.post(`/api/me/tasks/${randomUUID()}/restore`, undefined, headers)
+  assert.equal(answer.status, 404)
+  assert.deepEqual(await run(), { ...nothing, end: 'finished' })
+  await testDatabase.query(`update app.idempotency_keys set expires_at = expires_at - interval '24 hours'`)
+  assert.deepEqual(await run(), { ...nothing, keys: 1, end: 'finished' })
+  await service.stop()
 })
 
 test('an expired idempotency key that a request is about to replace is passed over', async (t) => {

@@ -26,11 +26,13 @@ import { registerUpdateTask } from './update-task.ts'
 
 /** The operations on tasks, a file each. */
 export function registerTaskRoutes(app: App, dependencies: TaskRouteDependencies): void {
-  for (const schema of [TaskSchema, TrashedTaskSchema, ExportedTaskSchema, ImportLineSchema, ChangeSchema])
+  for (const schema of [TaskSchema, TrashedTaskSchema, ExportedTaskSchema, ImportLineSchema, ChangeSchema]) {
     app.addSchema(schema)
+  }
   registerIdempotency(app, dependencies.database)
   registerListTasks(app, dependencies)
   registerCreateTask(app, dependencies)
+  registerBatchTasks(app, dependencies)
   registerGetTask(app, dependencies)
   registerReplaceTask(app, dependencies)
   registerUpdateTask(app, dependencies)
@@ -40,11 +42,10 @@ export function registerTaskRoutes(app: App, dependencies: TaskRouteDependencies
   registerListTrash(app, dependencies)
   registerPurgeTask(app, dependencies)
   registerEmptyTrash(app, dependencies)
-  registerBatchTasks(app, dependencies)
+  registerListChanges(app, dependencies)
+  registerStreamChanges(app, dependencies)
   const slots = new TransferSlots()
   registerExportData(app, { ...dependencies, slots })
   registerImportData(app, { ...dependencies, slots })
   registerEraseData(app, dependencies)
-  registerListChanges(app, dependencies)
-  registerStreamChanges(app, dependencies)
 }

@@ -1,15 +1,16 @@
-import { success } from '../../http/envelope.ts'
-import { formatEtag } from '../../http/etag.ts'
-import { bodyErrors, errorResponses } from '../../http/responses.ts'
+import { bodyErrors, errorResponses, idempotencyErrors, replayedHeader } from '../../http/responses.ts'
 import type { App } from '../../http/server.ts'
+import { answerOnce } from '../../idempotency/answer-once.ts'
+import { IdempotencyHeaders } from '../../idempotency/schema.ts'
 import { NoQuery, TaskParams } from '../schema.ts'
 import { restoreTask } from '../trash-commands.ts'
-import { type TaskRouteDependencies, taskResponse } from './shared.ts'
+import { type TaskRouteDependencies, taskAnswer, taskResponse } from './shared.ts'
 
 export function registerRestoreTask(app: App, { database }: TaskRouteDependencies): void {
   app.route({
     method: 'POST',
     url: '/api/:user_id/tasks/:task_id/restore',
+    config: { idempotent: true },
     schema: {
       operationId: 'restoreTask',
       tags: ['Trash'],
@@ -18,16 +19,16 @@ export function registerRestoreTask(app: App, { database }: TaskRouteDependencie
         'The task has the same id and a higher version. A task that is not in the trash stays as it is. Send no body.',
       params: TaskParams,
       querystring: NoQuery,
+      headers: IdempotencyHeaders,
       'x-no-body': true,
       response: {
-        200: taskResponse('The task, in the list again.'),
-        ...errorResponses(...bodyErrors, 'TASK_NOT_FOUND'),
+        200: taskResponse('The task, in the list again.', replayedHeader),
+        ...errorResponses(...bodyErrors, ...idempotencyErrors, 'TASK_NOT_FOUND'),
       },
     },
-    async handler(request, reply) {
-      const task = await restoreTask(database.scopeFor(request.userId), request.params.task_id)
-      reply.header('etag', formatEtag(task.version))
-      return success(request, task)
-    },
+    handler: (request, reply) =>
+      answerOnce(database, request, reply, async (scope) =>
+        taskAnswer(await restoreTask(scope, request.params.task_id)),
+      ),
   })
 }
