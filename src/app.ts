@@ -1,8 +1,9 @@
 import type { FastifyBaseLogger } from 'fastify'
 import type { Accounts } from './accounts/accounts.ts'
-import { createGuard } from './auth/guard.ts'
+import { createGuard, type GuardLimits } from './auth/guard.ts'
 import type { Verifier } from './auth/verifier.ts'
 import type { Database } from './db/database.ts'
+import type { TrustProxy } from './http/client-address.ts'
 import { registerOpenApi } from './http/openapi.ts'
 import { type App, createServer } from './http/server.ts'
 import { registerHealth } from './ops/health.ts'
@@ -17,6 +18,11 @@ export type AppDependencies = {
   readonly logger: FastifyBaseLogger
   /** Whether the service is about to stop: /ready says so, and answers end their connections. */
   readonly isStopping?: () => boolean
+  /** None are in force when left out. */
+  readonly limits?: GuardLimits
+  readonly trustProxy?: TrustProxy
+  /** Origins of pages elsewhere that may call the service; none when left out. */
+  readonly corsOrigins?: readonly string[]
 }
 
 /** The whole system: what a request meets, from the outside in. It does not listen yet. */
@@ -26,8 +32,12 @@ export async function createApp({
   accounts,
   logger,
   isStopping = () => false,
+  limits,
+  trustProxy,
+  corsOrigins = [],
 }: AppDependencies): Promise<App> {
-  const app = createServer({ logger, observe: logRequest, guard: createGuard(verifier), isStopping })
+  const guard = createGuard(verifier, limits)
+  const app = createServer({ logger, observe: logRequest, guard, isStopping, trustProxy, corsOrigins })
   app.decorateRequest('userId', '')
   await registerOpenApi(app)
   registerHealth(app, {

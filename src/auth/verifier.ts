@@ -32,6 +32,8 @@ export type Verifier = {
    * with a shared secret is answered at once, not through a promise.
    */
   verify(token: string): Verification | Promise<Verification>
+  /** Whether the token was found good a short while ago, so that nothing of it needs to be verified now. */
+  isRemembered(token: string): boolean
 }
 
 /** An issuer with its own keys, and what its tokens must name. */
@@ -132,6 +134,11 @@ export function createVerifier(options: {
   }
 
   return {
+    isRemembered(token) {
+      if (token.length > maxTokenLength) return false
+      forgetOldKeys()
+      return cache.get(cache.keyOf(token), nowMs()) !== undefined
+    },
     verify(token) {
       // Before the hash, so that the work for a token of any size is bounded.
       if (token.length > maxTokenLength)

@@ -9,6 +9,7 @@ const sharedErrors = [
   'TOKEN_EXPIRED',
   'TOKEN_INVALID',
   'FORBIDDEN',
+  'RATE_LIMITED',
   'REQUEST_TIMEOUT',
   'HEADERS_TOO_LARGE',
   'VALIDATION_FAILED',
@@ -135,6 +136,7 @@ function documentErrors(codes: readonly ErrorCode[], status: number): Documented
 const headersOfStatus: Readonly<Record<number, Readonly<Record<string, string>>>> = {
   401: { 'WWW-Authenticate': 'Bearer, with error="invalid_token" when a token was sent (RFC 6750).' },
   412: { ETag: "The task's present version." },
+  429: { 'Retry-After': 'Seconds to wait.' },
   503: { 'Retry-After': 'Seconds to wait.' },
 }
 
@@ -143,3 +145,10 @@ function documentHeaders(headers: Readonly<Record<string, string>>): object {
     Object.entries(headers).map(([name, description]) => [name, { type: 'string', description }]),
   )
 }
+
+/** Of every answer under /api. */
+export const rateLimitHeaders = documentHeaders({
+  'RateLimit-Policy':
+    'The limit that the request counts for, `"name";q=requests;w=seconds`: `user` with a good token, else `address`. Absent when limits are off.',
+  RateLimit: 'What is left of it, `"name";r=requests;t=seconds until one more`.',
+})

@@ -41,7 +41,7 @@ export async function startAccounts(options: Options = {}): Promise<AccountsServ
     onUserDeleted: async (userId) => {
       await deleteAllTasks(database.scopeFor(userId))
     },
-    passwordRateLimit: { windowS: 10, max: 1_000 },
+    passwordQuota: { name: 'passwords', requests: 1_000, windowS: 10 },
     logger,
     ...accountsOptions,
   })

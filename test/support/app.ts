@@ -1,7 +1,7 @@
 import { randomBytes } from 'node:crypto'
 import { Writable } from 'node:stream'
 import { after } from 'node:test'
-import { createApp } from '../../src/app.ts'
+import { type AppDependencies, createApp } from '../../src/app.ts'
 import { createVerifier } from '../../src/auth/verifier.ts'
 import { signToken } from '../../src/cli/sign-token.ts'
 import { type Database, openDatabase } from '../../src/db/database.ts'
@@ -61,21 +61,25 @@ type RequestOptions = {
  * dropped when the file ends.
  */
 export async function startApp(
-  options: { testDatabase?: TestDatabase; poolMax?: number } = {},
+  options: { testDatabase?: TestDatabase; poolMax?: number } & Pick<
+    AppDependencies,
+    'limits' | 'trustProxy' | 'corsOrigins'
+  > = {},
 ): Promise<TestService> {
-  const testDatabase = options.testDatabase ?? (await createTestDatabase())
+  const { testDatabase: given, poolMax = 10, ...edge } = options
+  const testDatabase = given ?? (await createTestDatabase())
   const logs: LogLine[] = []
   const logger = createLogger('info', memory(logs))
-  const database = openDatabase({ connection: testDatabase.connection, poolMax: options.poolMax ?? 10 })
+  const database = openDatabase({ connection: testDatabase.connection, poolMax })
   await database.prepare()
   const verifier = createVerifier({ secrets: [testSecret], clockToleranceS: 5 })
-  const app = await createApp({ database, verifier, logger })
+  const app = await createApp({ database, verifier, logger, ...edge })
   const url = await app.listen({ host: '127.0.0.1', port: 0 })
   let stopped: Promise<void> | undefined
   const stopOnce = async () => {
     await app.close()
     await database.close()
-    if (options.testDatabase === undefined) await testDatabase.drop()
+    if (given === undefined) await testDatabase.drop()
   }
   const stop = () => {
     stopped ??= stopOnce()
