@@ -146,9 +146,15 @@ function documentHeaders(headers: Readonly<Record<string, string>>): object {
   )
 }
 
-/** Of every answer under /api. */
-export const rateLimitHeaders = documentHeaders({
-  'RateLimit-Policy':
-    'The limit that the request counts for, `"name";q=requests;w=seconds`: `user` with a good token, else `address`. Absent when limits are off.',
-  RateLimit: 'What is left of it, `"name";r=requests;t=seconds until one more`.',
-})
+/** Of every answer under /api, as the document has them. */
+export const rateLimitHeaders = {
+  'RateLimit-Policy': {
+    schema: { type: 'string', example: '"user";q=1200;w=60' },
+    description:
+      'The limit that the request counts for, `"name";q=requests;w=seconds`: `user` with a good token, else `address`. Absent where limits are off.',
+  },
+  RateLimit: {
+    schema: { type: 'string', example: '"user";r=1199;t=1' },
+    description: 'What is left of it, `"name";r=requests;t=seconds until one more`.',
+  },
+} as const
