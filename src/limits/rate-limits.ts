@@ -18,17 +18,19 @@ export type RateLimits = {
  * @param options.perMinute requests of a user, and refused tokens of an address, in a minute; 0: no such limits
  * @param options.redisUrl where the shared buckets are; undefined: each instance counts by itself
  * @param options.onRedisEvent told when Redis is reached, and when it is lost
+ * @param options.redisTimeoutMs how long a request waits for Redis at most; 100 when left out
  */
 export async function openRateLimits(options: {
   readonly perMinute: number
   readonly redisUrl: string | undefined
   readonly onRedisEvent: (event: RedisEvent) => void
+  readonly redisTimeoutMs?: number
 }): Promise<RateLimits> {
-  const { perMinute, redisUrl, onRedisEvent } = options
+  const { perMinute, redisUrl, onRedisEvent, redisTimeoutMs } = options
   let shared: RedisBuckets | undefined
   if (redisUrl !== undefined) {
     const { openRedisBuckets } = await import('./redis-buckets.ts')
-    shared = openRedisBuckets(redisUrl, onRedisEvent)
+    shared = openRedisBuckets(redisUrl, onRedisEvent, redisTimeoutMs)
   }
   const createLimiter = (quota: Quota) => createRateLimiter(quota, { shared })
   const perMinuteLimiter = (name: string) =>

@@ -10,7 +10,7 @@ export type RedisBuckets = SharedBuckets & {
 }
 
 /** Longest that a request waits for an answer; then it is counted in memory, and so are all others for a while. */
-const answerTimeoutMs = 100
+const defaultAnswerTimeoutMs = 100
 
 /** Longest that a connection may take to be made; nobody waits for it. */
 const connectTimeoutMs = 2_000
@@ -46,8 +46,13 @@ type Client = ReturnType<typeof createOne>
  * undefined at once.
  *
  * @param url `redis://` or `rediss://`, with user, password and database number if need be
+ * @param answerTimeoutMs how long a request waits for an answer at most; 100 when left out
  */
-export function openRedisBuckets(url: string, onEvent: (event: RedisEvent) => void): RedisBuckets {
+export function openRedisBuckets(
+  url: string,
+  onEvent: (event: RedisEvent) => void,
+  answerTimeoutMs = defaultAnswerTimeoutMs,
+): RedisBuckets {
   let client: Client | undefined
   let candidate: Client | undefined
   let nextTryMs = 0
@@ -135,7 +140,9 @@ function readAnswer(reply: unknown): SharedBucket {
 /** @throws Error when the work is not done in time; what becomes of it is no longer of interest then */
 async function within<T>(work: Promise<T>, timeoutMs: number): Promise<T> {
   const { promise: late, reject } = Promise.withResolvers<never>()
-  const timer = setTimeout(() => reject(new Error(`Redis did not answer within ${timeoutMs} ms`)), timeoutMs)
+  const giveUp = () => reject(new Error(`Redis did not answer within ${timeoutMs} ms`))
+  // What has arrived while this process was busy is read first.
+  const timer = setTimeout(() => setImmediate(giveUp), timeoutMs)
   try {
     return await Promise.race([work, late])
   } finally {
