@@ -101,27 +101,22 @@ export function origin(text: string | undefined): string | undefined {
   return url.origin
 }
 
-/** Origins separated by commas, each once. */
+/** Origins separated by commas. Each is an exact one: Better Auth would take a * for a pattern. */
 export function origins(text: string | undefined): readonly string[] {
-  if (text === undefined) return []
+  const found = new Set<string>()
   const problems: string[] = []
-  const found = text.split(',').map((each, index) => {
-    const name = `entry ${index + 1}`
-    if (each.trim() === '*')
-      problems.push(`${name}: * is not taken, name each origin that may call the service`)
-    else if (each.trim() === '') problems.push(`${name} is empty`)
-    else {
-      try {
-        return origin(each.trim())
-      } catch (error) {
-        if (!(error instanceof Problem)) throw error
-        problems.push(`${name} ${error.message}`)
-      }
+  for (const [index, entry] of text?.split(',').entries() ?? []) {
+    try {
+      if (entry.includes('*')) throw new Problem('has a *: name each origin that may call the service')
+      if (entry.trim() === '') throw new Problem('is empty')
+      found.add(origin(entry.trim()) ?? '')
+    } catch (error) {
+      if (!(error instanceof Problem)) throw error
+      problems.push(`entry ${index + 1} ${error.message}`)
     }
-    return undefined
-  })
+  }
   if (problems.length > 0) throw new Problem(...problems)
-  return [...new Set(found.filter((each) => each !== undefined))]
+  return [...found]
 }
 
 const maxHops = 16
@@ -135,12 +130,10 @@ export function proxies(text: string | undefined): number | readonly string[] | 
     isAddressRange(each)
       ? []
       : [
-          `entry ${index + 1} must be an IP address, a range such as 10.0.0.0/8, or loopback, linklocal or uniquelocal`,
+          `entry ${index + 1} must be an IP address, a range such as 10.0.0.0/8, or loopback, linklocal or uniquelocal; or give the number of proxies alone, 1 to ${maxHops}`,
         ],
   )
-  if (problems.length > 0) {
-    throw new Problem(`must be the number of proxies, 1 to ${maxHops}, or their addresses`, ...problems)
-  }
+  if (problems.length > 0) throw new Problem(...problems)
   return entries
 }
 
