@@ -14,7 +14,7 @@ export const securityHeaders: Readonly<Record<string, string>> = {
 export const docsPagePolicy = [
   "default-src 'none'",
   "script-src 'self'",
-  "style-src 'self' 'unsafe-inline'",
+  "style-src 'self'",
   "img-src 'self' data:",
   "connect-src 'self'",
   "base-uri 'none'",
