@@ -143,7 +143,8 @@ test('the service as it is started goes by its settings', async () => {
 
   // A page of the allowed origin signs somebody up and acts with the cookie.
   const account = { name: 'Ada', email: 'ada@example.com', password: 'buy-more-milk' }
-  const signedUp = await ask('/api/auth/sign-up/email', 'POST', { origin }, account)
+  const page = { origin, 'x-forwarded-for': '203.0.113.7' }
+  const signedUp = await ask('/api/auth/sign-up/email', 'POST', page, account)
   assert.equal(signedUp.status, 200)
   assert.equal(signedUp.headers.get('access-control-allow-origin'), origin)
   assert.equal(signedUp.headers.get('access-control-allow-credentials'), 'true')
@@ -153,5 +154,7 @@ test('the service as it is started goes by its settings', async () => {
     ask('/api/auth/update-user', 'POST', { origin: from, cookie }, { name: 'Renamed' })
   assert.equal((await rename(origin)).status, 200)
   assert.equal((await rename('https://evil.example')).status, 403)
+  const sessions = await ask('/api/auth/list-sessions', 'GET', { cookie })
+  assert.match(await sessions.text(), /"ipAddress":"203\.0\.113\.7"/)
   assert.equal((await service.end('SIGTERM')).code, 0)
 })

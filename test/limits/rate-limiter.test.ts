@@ -122,14 +122,15 @@ test('many keys do not grow the memory, and those used last are kept', () => {
 })
 
 test('a bucket is not forgotten before it is full, however the generations turn', () => {
-  const { take, pass } = withClock({ requests: 6, windowS: 60 })
-  pass(59)
-  take('x')
-  for (let count = 0; count < 6; count++) assert.equal(take('a').allowed, true)
-  for (let second = 0; second < 9; second++) {
-    pass(1)
-    take(`y${second}`)
-    assert.equal(take('a').allowed, false, `after ${second + 1} s`)
+  for (const writtenAtS of [0, 1, 30, 59, 60]) {
+    const store = new BucketStore(1_000, 60 * secondUs)
+    const [start, fullAtUs] = [1_000 * secondUs, 5_000 * secondUs]
+    for (let second = 0; second < writtenAtS + 60; second++) {
+      const now = start + second * secondUs
+      if (second === writtenAtS) store.set('a', fullAtUs, now)
+      else store.set(`other ${second}`, fullAtUs, now)
+      if (second >= writtenAtS) assert.equal(store.get('a'), fullAtUs, `${writtenAtS}: after ${second} s`)
+    }
   }
 })
 
