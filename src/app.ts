@@ -1,3 +1,4 @@
+import type { EventEmitter } from 'node:events'
 import type { FastifyBaseLogger } from 'fastify'
 import type { Accounts } from './accounts/accounts.ts'
 import { createGuard, type GuardLimits } from './auth/guard.ts'
@@ -8,10 +9,16 @@ import { registerOpenApi } from './http/openapi.ts'
 import { type App, createServer } from './http/server.ts'
 import { registerHealth } from './ops/health.ts'
 import { logRequest } from './ops/logging.ts'
+import { Live, type LiveOptions } from './tasks/live.ts'
 import { registerTaskRoutes } from './tasks/routes/index.ts'
+
+/** Who is told of each user that a write was committed for. */
+export type Commits = EventEmitter<{ commit: [userId: string] }>
 
 export type AppDependencies = {
   readonly database: Database
+  /** What the database commits through this instance; without it, streams hear of it as of other instances' commits. */
+  readonly commits?: Commits
   readonly verifier: Verifier
   /** Undefined when others issue the accounts. */
   readonly accounts?: Accounts | undefined
@@ -23,6 +30,8 @@ export type AppDependencies = {
   readonly trustProxy?: TrustProxy
   /** Origins of pages elsewhere that may call the service; none when left out. */
   readonly corsOrigins?: readonly string[]
+  /** Times of the streams, in milliseconds, other than the usual ones. */
+  readonly streams?: Pick<LiveOptions, 'heartbeatMs' | 'pollMs' | 'drainMs'>
 }
 
 /** The whole system: what a request meets, from the outside in. It does not listen yet. */
@@ -35,10 +44,13 @@ export async function createApp({
   limits,
   trustProxy,
   corsOrigins = [],
+  commits,
+  streams,
 }: AppDependencies): Promise<App> {
   const guard = createGuard(verifier, limits)
   const app = createServer({ logger, observe: logRequest, guard, isStopping, trustProxy, corsOrigins })
   app.decorateRequest('userId', '')
+  app.decorateRequest('tokenRefusedFromMs', 0)
   await registerOpenApi(app)
   registerHealth(app, {
     missing: async () =>
@@ -47,7 +59,10 @@ export async function createApp({
         : [...(await database.missing()), ...(accounts?.missing() ?? [])],
   })
   await accounts?.register(app)
-  registerTaskRoutes(app, { database })
+  const live = new Live({ database, log: logger, ...streams })
+  commits?.on('commit', (userId) => live.wake(userId))
+  app.addHook('preClose', () => live.close())
+  registerTaskRoutes(app, { database, live })
   await app.ready()
   return app
 }

@@ -38,6 +38,7 @@ test('an empty environment gives the defaults, frozen', () => {
       rateLimitPerMinute: 1200,
       rateLimitRedisUrl: undefined,
       databasePoolMax: 10,
+      trashRetentionDays: 30,
       shutdownTimeoutMs: 10_000,
       logLevel: 'info',
       nodeEnv: 'development',
@@ -72,6 +73,7 @@ test('every setting is read from its variable', () => {
     RATE_LIMIT_PER_MINUTE: '0',
     RATE_LIMIT_REDIS_URL: 'redis://127.0.0.1:6379/1',
     DATABASE_POOL_MAX: '3',
+    TRASH_RETENTION_DAYS: '36500',
     SHUTDOWN_TIMEOUT_MS: '1',
     LOG_LEVEL: 'debug',
     NODE_ENV: 'production',
@@ -95,6 +97,7 @@ test('every setting is read from its variable', () => {
   assert.equal(config.rateLimitPerMinute, 0)
   assert.equal(config.rateLimitRedisUrl, 'redis://127.0.0.1:6379/1')
   assert.equal(config.databasePoolMax, 3)
+  assert.equal(config.trashRetentionDays, 36_500)
   assert.equal(config.shutdownTimeoutMs, 1)
   assert.equal(config.logLevel, 'debug')
   assert.equal(config.nodeEnv, 'production')
@@ -116,6 +119,7 @@ test('all problems are reported at once, each with its variable and never with i
     RATE_LIMIT_PER_MINUTE: '-1',
     RATE_LIMIT_REDIS_URL: 'http://:hunter2@redis',
     DATABASE_POOL_MAX: '0',
+    TRASH_RETENTION_DAYS: '0',
     SHUTDOWN_TIMEOUT_MS: '1e3',
     LOG_LEVEL: 'loud',
     NODE_ENV: 'prod',
@@ -138,6 +142,7 @@ test('all problems are reported at once, each with its variable and never with i
       'RATE_LIMIT_PER_MINUTE',
       'RATE_LIMIT_REDIS_URL',
       'DATABASE_POOL_MAX',
+      'TRASH_RETENTION_DAYS',
       'SHUTDOWN_TIMEOUT_MS',
       'LOG_LEVEL',
       'NODE_ENV',

@@ -7,12 +7,14 @@ import type { RateLimiter } from '../limits/rate-limiter.ts'
 import type { RateLimits } from '../limits/rate-limits.ts'
 import { readBearerToken } from './bearer.ts'
 import { createFailedTokens, type FailedTokens } from './failed-tokens.ts'
-import type { Verifier } from './verifier.ts'
+import type { VerifiedToken, Verifier } from './verifier.ts'
 
 declare module 'fastify' {
   interface FastifyRequest {
     /** The user of the verified token; empty outside /api. */
     userId: string
+    /** From when on the token is refused, in milliseconds since the epoch; 0 outside /api. */
+    tokenRefusedFromMs: number
   }
   interface FastifyContextConfig {
     /** The route is for callers without a token. */
@@ -50,8 +52,11 @@ export function createGuard(verifier: Verifier, { user, failedTokens }: GuardLim
       return
     }
     reply.header('cache-control', 'private, no-cache')
-    request.userId = await authenticate(request, reply, verifier, failures)
-    await take(reply, user, request.userId)
+    const { userId, expiresAtS } = await authenticate(request, reply, verifier, failures)
+    request.userId = userId
+    // As for a request: a clock that is ahead of the issuer's ends nothing early.
+    request.tokenRefusedFromMs = (expiresAtS + verifier.clockToleranceS) * 1000
+    await take(reply, user, userId)
     const pathUser = readPathUser(request)
     if (pathUser !== undefined && pathUser !== 'me' && pathUser !== request.userId)
       throw new AppError('FORBIDDEN')
@@ -72,7 +77,7 @@ async function authenticate(
   reply: FastifyReply,
   verifier: Verifier,
   failures: FailedTokens,
-): Promise<string> {
+): Promise<VerifiedToken> {
   const token = readBearerToken(request.headers.authorization)
   failures.admit(request, reply, () => token !== undefined && verifier.isRemembered(token))
   if (token === undefined) {
@@ -81,7 +86,7 @@ async function authenticate(
   }
   const verified = verifier.verify(token)
   const verification = verified instanceof Promise ? await verified : verified
-  if (verification.ok) return verification.userId
+  if (verification.ok) return verification
   const { code, reason } = verification
   if (code === 'KEYS_UNAVAILABLE') {
     failures.announce(request, reply)

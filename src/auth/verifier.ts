@@ -32,6 +32,8 @@ export type Verifier = {
    * with a shared secret is answered at once, not through a promise.
    */
   verify(token: string): Verification | Promise<Verification>
+  /** How long after its expiry a token is still taken, in seconds. */
+  readonly clockToleranceS: number
   /** Whether the token was found good a short while ago, so that nothing of it needs to be verified now. */
   isRemembered(token: string): boolean
 }
@@ -134,6 +136,7 @@ export function createVerifier(options: {
   }
 
   return {
+    clockToleranceS,
     isRemembered(token) {
       if (token.length > maxTokenLength) return false
       forgetOldKeys()

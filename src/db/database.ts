@@ -1,6 +1,6 @@
 import type { Exchange, Preparation } from './exchange.ts'
 import { migrate, pendingMigrations, requireServerVersion } from './migrate.ts'
-import { type Deadline, type LendLimit, Pool, type PoolOptions } from './pool.ts'
+import { type Deadline, type LendLimit, Pool, type PoolOptions, UndoneWork } from './pool.ts'
 import { enterObserverScope, enterScope } from './scope.ts'
 import {
   type Call,
@@ -12,7 +12,7 @@ import {
   toValues,
   type ValuesOf,
 } from './sql.ts'
-import { databaseUnavailable, isPreparedStatementLost, toAppError } from './sqlstate.ts'
+import { databaseUnavailable, isConflict, isConnectionLost, isPreparedStatementLost } from './sqlstate.ts'
 import { ClientSession, reading, Transaction, type TransactionOptions } from './transaction.ts'
 import { verifyWall } from './wall.ts'
 
@@ -163,7 +163,7 @@ class PostgresDatabase implements Database {
     statement: Statement<P, R>,
     values: ValuesOf<P>,
   ): Promise<ValuesOf<R>[]> {
-    const rows = await this.#lend('deadline', async (session, deadline) => {
+    const rows = await this.#lend('deadline', statement.writes, async (session, deadline) => {
       const { step, rows } = reading(call(statement, values), userId)
       await session.exchange([enterScope(userId, deadline.remainingMs()), step])
       return rows
@@ -173,13 +173,14 @@ class PostgresDatabase implements Database {
   }
 
   async #runAll<const C extends readonly Call[]>(userId: string, calls: C): Promise<RowsOfAll<C>> {
-    const all = await this.#lend('deadline', async (session, deadline) => {
+    const writes = calls.some(({ statement }) => statement.writes)
+    const all = await this.#lend('deadline', writes, async (session, deadline) => {
       const readings = calls.map((each) => reading(each, userId))
       const steps = readings.map(({ step }) => step)
       await session.exchange([enterScope(userId, deadline.remainingMs()), ...steps])
       return readings
     })
-    if (calls.some(({ statement }) => statement.writes)) this.#options.onCommit?.(userId)
+    if (writes) this.#options.onCommit?.(userId)
     return rowsOfAll<C>(all)
   }
 
@@ -187,7 +188,7 @@ class PostgresDatabase implements Database {
     statement: ObserverStatement<P, R>,
     values: ValuesOf<P>,
   ): Promise<ValuesOf<R>[]> {
-    return this.#lend('deadline', async (session, deadline) => {
+    return this.#lend('deadline', false, async (session, deadline) => {
       const rows: ValuesOf<R>[] = []
       const step = {
         name: statement.preparedAs,
@@ -205,53 +206,50 @@ class PostgresDatabase implements Database {
     work: (scope: TransactionScope) => Promise<T>,
     options: TransactionOptions,
   ): Promise<T> {
-    const ended = await this.#lend(options.timeoutMs ?? 'deadline', async (session, deadline) => {
+    const { timeoutMs, snapshot = false } = options
+    return this.#lend(timeoutMs ?? 'deadline', !snapshot, async (session, deadline) => {
       const transaction = new Transaction(session, userId, deadline.remainingMs(), options)
       try {
         const result = await work(transactionScope(userId, transaction))
         await transaction.commit()
         if (transaction.wrote) this.#options.onCommit?.(userId)
-        return { result }
+        return result
       } catch (error) {
         // The connection stays good unless this fails too.
         await transaction.rollback()
-        if (isPreparedStatementLost(error)) throw error
-        return { error }
+        throw new UndoneWork(error)
       } finally {
         transaction.end()
       }
     })
-    if ('result' in ended) return ended.result
-    throw toAppError(ended.error)
   }
 
   /**
-   * Runs work with a connection. Behind a pooler that knows nothing of prepared statements it finds that out by the
-   * first that is lost; nothing was committed then, and the work is run again, without names from then on.
+   * Runs work with a connection, and runs it again where that is safe: what the server has rolled back for others'
+   * sake, what only reads and lost its connection, and what lost its prepared statements. The last shows a pooler that
+   * does not keep them; from then on statements go without names.
    */
   async #lend<T>(
     limit: LendLimit,
+    writes: boolean,
     work: (session: ClientSession, deadline: Deadline) => Promise<T>,
   ): Promise<T> {
     if (!this.#prepared) throw databaseUnavailable(new Error('The database is not prepared yet'))
-    const preparation = this.#preparation
-    try {
-      return await this.#lendPrepared(preparation, limit, work)
-    } catch (error) {
-      if (!isPreparedStatementLost(error) || preparation === 'unnamed') throw error
-      if (this.#preparation === 'named') this.#options.onPreparedStatementLost?.()
-      this.#preparation = 'unnamed'
-      return await this.#lendPrepared('unnamed', limit, work)
-    }
-  }
-
-  #lendPrepared<T>(
-    preparation: Preparation,
-    limit: LendLimit,
-    work: (session: ClientSession, deadline: Deadline) => Promise<T>,
-  ): Promise<T> {
-    return this.#pool.lend(limit, (client, deadline) =>
-      work(new ClientSession(client, preparation, this.#underWay, () => this.#roundTrips++), deadline),
+    return this.#pool.lend(
+      limit,
+      (client, deadline) =>
+        work(
+          new ClientSession(client, this.#preparation, this.#underWay, () => this.#roundTrips++),
+          deadline,
+        ),
+      (error) => {
+        if (isPreparedStatementLost(error)) {
+          if (this.#preparation === 'named') this.#options.onPreparedStatementLost?.()
+          this.#preparation = 'unnamed'
+          return true
+        }
+        return isConflict(error) || (!writes && isConnectionLost(error))
+      },
     )
   }
 }

@@ -1,5 +1,5 @@
 import pg from 'pg'
-import { databaseUnavailable, toAppError } from './sqlstate.ts'
+import { databaseUnavailable, isConnectionLost, toAppError } from './sqlstate.ts'
 
 export type PoolOptions = {
   readonly connection: pg.ClientConfig
@@ -35,35 +35,53 @@ export class Pool {
   }
 
   /**
-   * Runs work with a connection, and takes the connection back: for reuse when the work succeeded or the server
-   * itself refused it, else to be replaced.
+   * Runs work with a connection, and takes the connection back: for reuse when the work succeeded, the server itself
+   * refused it or it was undone, else to be replaced.
    *
    * @param limit how long the work may take, waiting for a connection included unless it is a number
+   * @param isWorthAnother whether work that failed like this may be tried again, within the same time
    * @throws AppError DATABASE_UNAVAILABLE when the database cannot be had in time
    */
   async lend<T>(
     limit: LendLimit,
     work: (client: pg.PoolClient, deadline: Deadline) => Promise<T>,
+    isWorthAnother: (error: unknown) => boolean = () => false,
   ): Promise<T> {
-    let deadline = startDeadline(this.#deadlineMs)
-    let client: pg.PoolClient | undefined
+    const deadline = startDeadline(this.#deadlineMs)
+    try {
+      for (let tries = 1; ; tries++) {
+        try {
+          return await this.#lendOnce(limit, deadline, work)
+        } catch (thrown) {
+          const error = thrown instanceof UndoneWork ? thrown.cause : thrown
+          if (tries === maxTries || deadline.isOver() || !isWorthAnother(error)) throw toAppError(error)
+        }
+      }
+    } finally {
+      deadline.cancel()
+    }
+  }
+
+  async #lendOnce<T>(
+    limit: LendLimit,
+    deadline: Deadline,
+    work: (client: pg.PoolClient, deadline: Deadline) => Promise<T>,
+  ): Promise<T> {
+    const client = await this.#connect(deadline)
+    const own = typeof limit === 'number' ? startDeadline(limit) : deadline
     let broken = true
     try {
-      client = await this.#connect(deadline)
-      if (typeof limit === 'number') {
-        deadline.cancel()
-        deadline = startDeadline(limit)
-      }
-      const working = work(client, deadline)
-      const result = await (limit === 'none' ? working : Promise.race([working, deadline.passed]))
+      const working = work(client, own)
+      const result = await (limit === 'none' ? working : Promise.race([working, own.passed]))
       broken = false
       return result
     } catch (error) {
-      broken = !(error instanceof pg.DatabaseError)
-      throw toAppError(error)
+      const isRefusal = error instanceof pg.DatabaseError && !isConnectionLost(error)
+      broken = !isRefusal && !(error instanceof UndoneWork)
+      throw error
     } finally {
-      deadline.cancel()
-      client?.release(broken)
+      if (own !== deadline) own.cancel()
+      client.release(broken)
     }
   }
 
@@ -93,11 +111,24 @@ export class Pool {
  */
 export type LendLimit = 'deadline' | 'none' | number
 
+/** Work that failed and has left nothing behind, on a connection that is good still. */
+export class UndoneWork extends Error {
+  override readonly name = 'UndoneWork'
+
+  constructor(cause: unknown) {
+    super('The work was undone', { cause })
+  }
+}
+
+/** How often work is tried that may be: a conflict that comes back a third time will not go away at once. */
+const maxTries = 3
+
 export type Deadline = {
   /** Rejects with DATABASE_UNAVAILABLE once the time is over. */
   readonly passed: Promise<never>
   /** What is left for the server, in milliseconds, at least 1: it ends a slow statement itself. */
   remainingMs(): number
+  isOver(): boolean
   cancel(): void
 }
 
@@ -116,6 +147,7 @@ function startDeadline(limitMs: number): Deadline {
   return {
     passed: promise,
     remainingMs: () => Math.max(1, Math.ceil(endsAt - performance.now())),
+    isOver: () => performance.now() >= endsAt,
     cancel: () => clearTimeout(timer),
   }
 }

@@ -26,6 +26,23 @@ export function isPreparedStatementLost(error: unknown): boolean {
   return error instanceof pg.DatabaseError && (error.code === '26000' || error.code === '42P05')
 }
 
+/**
+ * The server has rolled the transaction back so that others could go on: a serialization failure or a deadlock
+ * (SQLSTATE 40001, 40P01). Run again, it may well succeed.
+ */
+export function isConflict(error: unknown): boolean {
+  return error instanceof pg.DatabaseError && (error.code === '40001' || error.code === '40P01')
+}
+
+/**
+ * The connection was lost, or the server ended it: what was under way may have been committed or not. For work that only
+ * reads it makes no difference.
+ */
+export function isConnectionLost(error: unknown): boolean {
+  if (error instanceof pg.DatabaseError) return /^(?:08|57P0)/.test(error.code ?? '')
+  return error instanceof Error && isUnavailable(error)
+}
+
 /** Codes of Node's own errors when a connection cannot be made or is lost. */
 const networkCodes = new Set([
   'ECONNREFUSED',

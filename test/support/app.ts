@@ -1,7 +1,8 @@
 import { randomBytes } from 'node:crypto'
+import { EventEmitter } from 'node:events'
 import { Writable } from 'node:stream'
 import { after } from 'node:test'
-import { type AppDependencies, createApp } from '../../src/app.ts'
+import { type AppDependencies, type Commits, createApp } from '../../src/app.ts'
 import { createVerifier } from '../../src/auth/verifier.ts'
 import { signToken } from '../../src/cli/sign-token.ts'
 import { type Database, openDatabase } from '../../src/db/database.ts'
@@ -61,19 +62,25 @@ type RequestOptions = {
  * dropped when the file ends.
  */
 export async function startApp(
-  options: { testDatabase?: TestDatabase; poolMax?: number } & Pick<
-    AppDependencies,
-    'limits' | 'trustProxy' | 'corsOrigins'
-  > = {},
+  options: {
+    testDatabase?: TestDatabase
+    poolMax?: number
+    clockToleranceS?: number
+  } & Pick<AppDependencies, 'streams' | 'limits' | 'trustProxy' | 'corsOrigins'> = {},
 ): Promise<TestService> {
-  const { testDatabase: given, poolMax = 10, ...edge } = options
+  const { testDatabase: given, poolMax = 10, clockToleranceS = 5, ...parts } = options
   const testDatabase = given ?? (await createTestDatabase())
   const logs: LogLine[] = []
   const logger = createLogger('info', memory(logs))
-  const database = openDatabase({ connection: testDatabase.connection, poolMax })
+  const commits: Commits = new EventEmitter()
+  const database = openDatabase({
+    connection: testDatabase.connection,
+    poolMax,
+    onCommit: (userId) => commits.emit('commit', userId),
+  })
   await database.prepare()
-  const verifier = createVerifier({ secrets: [testSecret], clockToleranceS: 5 })
-  const app = await createApp({ database, verifier, logger, ...edge })
+  const verifier = createVerifier({ secrets: [testSecret], clockToleranceS })
+  const app = await createApp({ database, commits, verifier, logger, ...parts })
   const url = await app.listen({ host: '127.0.0.1', port: 0 })
   let stopped: Promise<void> | undefined
   const stopOnce = async () => {
