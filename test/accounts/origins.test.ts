@@ -11,6 +11,12 @@ const deployed = await startAccounts({
   trustedOrigins: ['https://app.example'],
 })
 
+const cors = await startAccounts({
+  publicUrl: 'https://tasks.example',
+  trustedOrigins: ['https://app.example'],
+  corsOrigins: ['https://app.example'],
+})
+
 async function cookieOf({ url }: { url: string }): Promise<string> {
   const account = await signUp({ url })
   const answer = await ask(url, 'POST', '/api/auth/sign-in/email', { json: account })
@@ -119,12 +125,6 @@ test('with PUBLIC_URL the tokens are issued by it and for it', async () => {
   const { body } = await ask(deployed.url, 'GET', '/api/auth/token', { headers: account.bearer })
   const claims = JSON.parse(Buffer.from(body.token.split('.')[1], 'base64url').toString())
   assert.deepEqual([claims.iss, claims.aud], ['https://tasks.example', 'https://tasks.example'])
-})
-
-const cors = await startAccounts({
-  publicUrl: 'https://tasks.example',
-  trustedOrigins: ['https://app.example'],
-  corsOrigins: ['https://app.example'],
 })
 
 test('pages of an allowed origin may send cookies to accounts, and to nothing else', async () => {

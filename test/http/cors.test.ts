@@ -177,3 +177,30 @@ test('with no origins there is no CORS at all', async () => {
     assert.ok(!isVaried(answer))
   }
 })
+
+test('streams can be read by pages too: changes as they are made, and an export', async () => {
+  const limits = { user: createRateLimiter({ name: 'user', requests: 1_000, windowS: 36_000 }) }
+  const streaming = await startApp({ testDatabase, corsOrigins: [origin], limits })
+  const { token } = streaming.as(newUser())
+  for (const [path, type] of [
+    ['/api/me/changes/stream', 'text/event-stream'],
+    ['/api/me/export', 'application/x-ndjson'],
+  ] as const) {
+    const abort = new AbortController()
+    const { status, headers } = await fetch(`${streaming.url}${path}`, {
+      headers: { authorization: `Bearer ${token}`, origin },
+      signal: abort.signal,
+    })
+    assert.equal(status, 200, path)
+    assert.ok(headers.get('content-type')?.startsWith(type), path)
+    assert.equal(headers.get('access-control-allow-origin'), origin, path)
+    assert.equal(headers.get('access-control-expose-headers'), exposed, path)
+    assert.equal(headers.get('vary'), 'Origin', path)
+    assert.equal(headers.get('ratelimit-policy'), '"user";q=1000;w=36000', path)
+    assert.match(headers.get('ratelimit') ?? '', /^"user";r=99[89];t=\d+$/, path)
+    assert.equal(headers.get('x-content-type-options'), 'nosniff', path)
+    assert.equal(headers.get('content-security-policy'), "default-src 'none'; frame-ancestors 'none'", path)
+    assert.match(headers.get('x-request-id') ?? '', /./, path)
+    abort.abort()
+  }
+})

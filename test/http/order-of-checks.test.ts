@@ -10,6 +10,16 @@ import { sendRequest } from '../support/raw-http.ts'
 
 const service = await startApp()
 
+/** Nothing becomes free while the tests run. */
+const windowS = 36_000
+const limited = await startApp({
+  limits: {
+    user: createRateLimiter({ name: 'user', requests: 1, windowS }),
+    failedTokens: createRateLimiter({ name: 'address', requests: 1, windowS }),
+  },
+  trustProxy: ['loopback'],
+})
+
 /** What can be wrong with one request, in the order in which the contract has it checked. */
 const faults = [
   'no token',
@@ -179,15 +189,6 @@ test('the body of a refused request need not be sent, and the connection can be 
       'UNSUPPORTED_MEDIA_TYPE',
     )
   }
-})
-
-const windowS = 36_000
-const limited = await startApp({
-  limits: {
-    user: createRateLimiter({ name: 'user', requests: 1, windowS }),
-    failedTokens: createRateLimiter({ name: 'address', requests: 1, windowS }),
-  },
-  trustProxy: ['loopback'],
 })
 
 /** Requests with everything wrong that comes after the token, each answered with the first of it. */
