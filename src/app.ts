@@ -1,9 +1,10 @@
 import type { EventEmitter } from 'node:events'
 import type { FastifyBaseLogger } from 'fastify'
 import type { Accounts } from './accounts/accounts.ts'
-import { createGuard } from './auth/guard.ts'
+import { createGuard, type GuardLimits } from './auth/guard.ts'
 import type { Verifier } from './auth/verifier.ts'
 import type { Database } from './db/database.ts'
+import type { TrustProxy } from './http/client-address.ts'
 import { registerOpenApi } from './http/openapi.ts'
 import { type App, createServer } from './http/server.ts'
 import { registerHealth } from './ops/health.ts'
@@ -24,6 +25,11 @@ export type AppDependencies = {
   readonly logger: FastifyBaseLogger
   /** Whether the service is about to stop: /ready says so, and answers end their connections. */
   readonly isStopping?: () => boolean
+  /** None are in force when left out. */
+  readonly limits?: GuardLimits
+  readonly trustProxy?: TrustProxy
+  /** Origins of pages elsewhere that may call the service; none when left out. */
+  readonly corsOrigins?: readonly string[]
   /** Times of the streams, in milliseconds, other than the usual ones. */
   readonly streams?: Pick<LiveOptions, 'heartbeatMs' | 'pollMs' | 'drainMs'>
 }
@@ -35,10 +41,14 @@ export async function createApp({
   accounts,
   logger,
   isStopping = () => false,
+  limits,
+  trustProxy,
+  corsOrigins = [],
   commits,
   streams,
 }: AppDependencies): Promise<App> {
-  const app = createServer({ logger, observe: logRequest, guard: createGuard(verifier), isStopping })
+  const guard = createGuard(verifier, limits)
+  const app = createServer({ logger, observe: logRequest, guard, isStopping, trustProxy, corsOrigins })
   app.decorateRequest('userId', '')
   app.decorateRequest('tokenRefusedFromMs', 0)
   await registerOpenApi(app)

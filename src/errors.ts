@@ -47,6 +47,7 @@ export const errorCatalogue = {
     status: 415,
     title: 'Send the body as application/json, an import as application/x-ndjson, in UTF-8, not compressed.',
   },
+  RATE_LIMITED: { status: 429, title: 'Too many requests; wait as long as Retry-After says.' },
   HEADERS_TOO_LARGE: { status: 431, title: 'The request line and headers are larger than 16 KiB.' },
   INTERNAL_ERROR: {
     status: 500,

@@ -12,6 +12,7 @@ import { connectDatabase } from './db/connect.ts'
 import type { Database } from './db/database.ts'
 import { AppError, OperatorError } from './errors.ts'
 import type { App } from './http/server.ts'
+import { openRateLimits, type RateLimits } from './limits/rate-limits.ts'
 import { createLogger } from './ops/logging.ts'
 import { startupMessage } from './ops/startup-message.ts'
 import { deletionsRetentionDays, runSweeps, type Sweep } from './tasks/sweep.ts'
@@ -54,7 +55,9 @@ async function start(config: Config, logger: Logger, cleanup: AsyncDisposableSta
   })
   cleanup.defer(() => connected.close())
   const { database } = connected
-  const accounts = await openConfiguredAccounts(config, connected, secrets, logger)
+  const limits = await openLimits(config, logger)
+  cleanup.defer(() => limits.close())
+  const accounts = await openConfiguredAccounts(config, connected, secrets, logger, limits.createLimiter)
   if (accounts !== undefined) cleanup.defer(() => accounts.close())
   const issuer = accounts ?? (config.issuer && fetchedIssuer(config.issuer))
   const auth = openVerifier({ ...config, secrets, issuer }, (event) => logKeyEvent(event, logger))
@@ -62,7 +65,9 @@ async function start(config: Config, logger: Logger, cleanup: AsyncDisposableSta
   // At once, so that open requests do not wait for an issuer that stalls.
   stopping.addEventListener('abort', () => auth.stop())
   const isStopping = () => stopping.aborted
-  const app = await createApp({ database, commits, accounts, verifier: auth.verifier, logger, isStopping })
+  const { trustProxy, corsOrigins } = config
+  const parts = { database, commits, accounts, verifier: auth.verifier, logger, limits }
+  const app = await createApp({ ...parts, isStopping, trustProxy, corsOrigins })
   cleanup.defer(() => closeApp(app, config, logger))
 
   const prepared = accounts === undefined ? [database] : [database, accounts]
@@ -88,6 +93,17 @@ async function start(config: Config, logger: Logger, cleanup: AsyncDisposableSta
   const where = connected.embedded ? `embedded PostgreSQL 18 in ${config.dataDir}` : 'the one of DATABASE_URL'
   const firstRequest = accounts !== undefined ? 'account' : secrets.length > 0 ? 'token' : 'issuer'
   process.stdout.write(startupMessage({ address, readyInMs, database: where, firstRequest }))
+}
+
+function openLimits({ rateLimitPerMinute, rateLimitRedisUrl }: Config, logger: Logger): Promise<RateLimits> {
+  return openRateLimits({
+    perMinute: rateLimitPerMinute,
+    redisUrl: rateLimitRedisUrl,
+    onRedisEvent(event) {
+      if (event.type === 'connected') logger.info('rate limits are counted in Redis')
+      else logger.warn({ err: event.error }, 'Redis is away; this instance counts rate limits by itself')
+    },
+  })
 }
 
 /** What goes on as before, good or bad, is not worth a line every few minutes. */

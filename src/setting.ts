@@ -1,3 +1,4 @@
+import { isIP } from 'node:net'
 import { describeBadHttpUrl, isSafeForKeys } from './auth/issuer-address.ts'
 import { parseSecretList } from './auth/secret-list.ts'
 import { describeWeakSecret } from './auth/secret-strength.ts'
@@ -98,6 +99,62 @@ export function origin(text: string | undefined): string | undefined {
     throw new Problem('must be an address without a path, such as https://tasks.example.com')
   }
   return url.origin
+}
+
+/** Origins separated by commas. Each is an exact one: Better Auth would take a * for a pattern. */
+export function origins(text: string | undefined): readonly string[] {
+  const found = new Set<string>()
+  const problems: string[] = []
+  for (const [index, entry] of text?.split(',').entries() ?? []) {
+    try {
+      if (entry.includes('*')) throw new Problem('has a *: name each origin that may call the service')
+      if (entry.trim() === '') throw new Problem('is empty')
+      found.add(origin(entry.trim()) ?? '')
+    } catch (error) {
+      if (!(error instanceof Problem)) throw error
+      problems.push(`entry ${index + 1} ${error.message}`)
+    }
+  }
+  if (problems.length > 0) throw new Problem(...problems)
+  return [...found]
+}
+
+const maxHops = 16
+
+/** A number of proxies, or the addresses of them. */
+export function proxies(text: string | undefined): number | readonly string[] | undefined {
+  if (text === undefined) return undefined
+  if (/^\d+$/.test(text)) return integer(1, maxHops)(text)
+  const entries = text.split(',').map((each) => each.trim())
+  const problems = entries.flatMap((each, index) =>
+    isAddressRange(each)
+      ? []
+      : [
+          `entry ${index + 1} must be an IP address, a range such as 10.0.0.0/8, or loopback, linklocal or uniquelocal; or give the number of proxies alone, 1 to ${maxHops}`,
+        ],
+  )
+  if (problems.length > 0) throw new Problem(...problems)
+  return entries
+}
+
+function isAddressRange(text: string): boolean {
+  if (['loopback', 'linklocal', 'uniquelocal'].includes(text)) return true
+  const [address = '', prefix, ...rest] = text.split('/')
+  const version = isIP(address)
+  if (version === 0 || address.includes('%') || rest.length > 0) return false
+  // A prefix of 0 would believe everybody.
+  return (
+    prefix === undefined || (/^[1-9]\d{0,2}$/.test(prefix) && Number(prefix) <= (version === 4 ? 32 : 128))
+  )
+}
+
+export function redisUrl(text: string | undefined): string | undefined {
+  if (text === undefined) return undefined
+  const url = /^rediss?:\/\/[^/]/.test(text) ? URL.parse(text) : null
+  if (url === null || !/^\/?\d*$/.test(url.pathname) || url.search !== '' || url.hash !== '') {
+    throw new Problem('must be an address such as redis://user:password@host:6379/0, or rediss:// for TLS')
+  }
+  return text
 }
 
 /** Whoever has one of these has accounts elsewhere. */

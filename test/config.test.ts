@@ -33,6 +33,10 @@ test('an empty environment gives the defaults, frozen', () => {
       accounts: 'inside',
       publicUrl: undefined,
       clockToleranceS: 5,
+      corsOrigins: [],
+      trustProxy: undefined,
+      rateLimitPerMinute: 1200,
+      rateLimitRedisUrl: undefined,
       databasePoolMax: 10,
       trashRetentionDays: 30,
       shutdownTimeoutMs: 10_000,
@@ -64,6 +68,10 @@ test('every setting is read from its variable', () => {
     ACCOUNTS: 'off',
     PUBLIC_URL: 'https://Tasks.Example:443/',
     JWT_CLOCK_TOLERANCE_S: '0',
+    CORS_ORIGINS: 'https://app.example',
+    TRUST_PROXY: '2',
+    RATE_LIMIT_PER_MINUTE: '0',
+    RATE_LIMIT_REDIS_URL: 'redis://127.0.0.1:6379/1',
     DATABASE_POOL_MAX: '3',
     TRASH_RETENTION_DAYS: '36500',
     SHUTDOWN_TIMEOUT_MS: '1',
@@ -84,6 +92,10 @@ test('every setting is read from its variable', () => {
   assert.equal(config.accounts, 'off')
   assert.equal(config.publicUrl, 'https://tasks.example')
   assert.equal(config.clockToleranceS, 0)
+  assert.deepEqual(config.corsOrigins, ['https://app.example'])
+  assert.equal(config.trustProxy, 2)
+  assert.equal(config.rateLimitPerMinute, 0)
+  assert.equal(config.rateLimitRedisUrl, 'redis://127.0.0.1:6379/1')
   assert.equal(config.databasePoolMax, 3)
   assert.equal(config.trashRetentionDays, 36_500)
   assert.equal(config.shutdownTimeoutMs, 1)
@@ -102,6 +114,10 @@ test('all problems are reported at once, each with its variable and never with i
     ACCOUNTS: 'outside',
     PUBLIC_URL: 'https://hunter2@tasks.example/loud',
     JWT_CLOCK_TOLERANCE_S: '-1',
+    CORS_ORIGINS: 'https://hunter2@app.example',
+    TRUST_PROXY: 'hunter2',
+    RATE_LIMIT_PER_MINUTE: '-1',
+    RATE_LIMIT_REDIS_URL: 'http://:hunter2@redis',
     DATABASE_POOL_MAX: '0',
     TRASH_RETENTION_DAYS: '0',
     SHUTDOWN_TIMEOUT_MS: '1e3',
@@ -121,6 +137,10 @@ test('all problems are reported at once, each with its variable and never with i
       'ACCOUNTS',
       'PUBLIC_URL',
       'JWT_CLOCK_TOLERANCE_S',
+      'CORS_ORIGINS',
+      'TRUST_PROXY',
+      'RATE_LIMIT_PER_MINUTE',
+      'RATE_LIMIT_REDIS_URL',
       'DATABASE_POOL_MAX',
       'TRASH_RETENTION_DAYS',
       'SHUTDOWN_TIMEOUT_MS',

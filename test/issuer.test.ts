@@ -37,6 +37,7 @@ test('it starts though the issuer is away, answers 503, and serves as soon as th
   assert.equal(answer.status, 503)
   assert.equal(answer.headers.get('retry-after'), '1')
   assert.equal(answer.headers.get('www-authenticate'), null)
+  assert.equal(answer.headers.get('ratelimit'), '"address";r=1200;t=0', 'the token counts for nothing')
   const body = (await answer.json()) as { status: string; error: object }
   assert.deepEqual(body.error, {
     code: 'KEYS_UNAVAILABLE',

@@ -105,7 +105,7 @@ test('every operation has all its error statuses, and an example of each code wi
     const headers = operation.parameters?.filter((each) => each.in === 'header').map(({ name }) => name) ?? []
     const expected = new Set([
       ...[400, 408, 431, 500],
-      ...(path.startsWith('/api/') ? [401, 403, 422, 503] : []),
+      ...(path.startsWith('/api/') ? [401, 403, 422, 429, 503] : []),
       ...(path.includes('{task_id}') ? [404] : []),
       ...(headers.includes('if-match') ? [412] : []),
       ...(method === 'get' ? [] : [413, 415]),
@@ -131,6 +131,21 @@ test('every operation has all its error statuses, and an example of each code wi
       }
     }
   }
+})
+
+test('every answer under /api has the headers of the rate limit, no other has, and 429 and 503 say when to retry', () => {
+  let answers = 0
+  for (const { path, method, operation } of operations) {
+    for (const [status, { headers = {} }] of Object.entries(operation.responses)) {
+      const where = `${method} ${path} ${status}`
+      for (const name of ['RateLimit-Policy', 'RateLimit']) {
+        assert.equal(Object.hasOwn(headers, name), path.startsWith('/api/'), where)
+      }
+      if (['429', '503'].includes(status)) assert.ok(Object.hasOwn(headers, 'Retry-After'), where)
+      answers++
+    }
+  }
+  assert.ok(answers > 50)
 })
 
 test('every POST and PATCH of tasks documents its key, and every answer that may be given again its header', () => {

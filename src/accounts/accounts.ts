@@ -1,9 +1,11 @@
 import type pg from 'pg'
 import { databaseUnavailable, toAppError } from '../db/sqlstate.ts'
 import type { App } from '../http/server.ts'
-import { createBetterAuth, passwordRateLimit, type RateLimit } from './better-auth.ts'
+import type { Quota, RateLimiter } from '../limits/rate-limiter.ts'
+import { createBetterAuth } from './better-auth.ts'
 import { openAccountsDatabase } from './database.ts'
 import { createErasure } from './erasure.ts'
+import { createAccountLimits } from './limits.ts'
 import { type AccountsLogger, describeError } from './logging.ts'
 import { registerAccountRoutes } from './routes.ts'
 import { migrateAccounts } from './schema.ts'
@@ -53,7 +55,9 @@ export type AccountsOptions = {
   /** Erases everything else that a user has. Called before the account is gone, and once more half an hour later. */
   readonly onUserDeleted: (userId: string) => Promise<void>
   /** Of requests that check or set a password, by client address; 3 in 10 seconds when left out. */
-  readonly passwordRateLimit?: RateLimit
+  readonly passwordQuota?: Quota | undefined
+  /** Makes the limiters of the routes; buckets in memory when left out. */
+  readonly createLimiter?: (quota: Quota) => RateLimiter
   readonly logger: AccountsLogger
 }
 
@@ -84,7 +88,6 @@ export function openAccounts(options: AccountsOptions): Accounts {
     issuer,
     audience,
     trustedOrigins: () => [...trustedOrigins, ...localOrigins()],
-    passwordRateLimit: options.passwordRateLimit ?? passwordRateLimit,
     eraseUser: erasure.eraseUser,
     logger,
   })
@@ -99,7 +102,11 @@ export function openAccounts(options: AccountsOptions): Accounts {
     audience,
     async register(app) {
       if (publicUrl === undefined) localOrigins = () => loopbackOrigins(app)
-      await registerAccountRoutes(app, (request) => whenPrepared(() => auth.handler(request)), baseUrl)
+      await registerAccountRoutes(app, {
+        handle: (request) => whenPrepared(() => auth.handler(request)),
+        origin: baseUrl,
+        limits: createAccountLimits(options.createLimiter, options.passwordQuota),
+      })
     },
     async prepare() {
       try {

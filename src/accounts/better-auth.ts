@@ -14,14 +14,6 @@ export const clientAddressHeader = 'x-client-address'
 /** Longest values that an account holds, in UTF-16 units (RFC 5321 §4.5.3.1.3 for the address). */
 const maxLengths = { name: 255, email: 254, image: 2048 } as const
 
-/** How many requests one client address may make within a window. */
-export type RateLimit = { readonly windowS: number; readonly max: number }
-
-/** Of requests that check or set a password. */
-export const passwordRateLimit: RateLimit = { windowS: 10, max: 3 }
-
-const anyRateLimit: RateLimit = { windowS: 10, max: 100 }
-
 export type BetterAuthSettings = {
   readonly database: AccountsDatabase
   /** The first signs and encrypts, all of them decrypt. */
@@ -31,7 +23,6 @@ export type BetterAuthSettings = {
   readonly issuer: string
   readonly audience: string
   readonly trustedOrigins: () => readonly string[]
-  readonly passwordRateLimit: RateLimit
   readonly eraseUser: (userId: string) => Promise<void>
   readonly logger: AccountsLogger
 }
@@ -44,7 +35,6 @@ export type BetterAuth = ReturnType<typeof createBetterAuth>
  */
 export function createBetterAuth(settings: BetterAuthSettings) {
   const { issuer, audience } = settings
-  const attempts = { window: settings.passwordRateLimit.windowS, max: settings.passwordRateLimit.max }
   return betterAuth({
     appName: 'backend-core',
     database: { dialect: settings.database.dialect, type: 'postgres', schemaName, transaction: true },
@@ -63,18 +53,8 @@ export function createBetterAuth(settings: BetterAuthSettings) {
         jwt: { issuer, audience, expirationTime: '15m', definePayload: () => ({}) },
       }),
     ],
-    rateLimit: {
-      enabled: true,
-      storage: 'memory',
-      window: anyRateLimit.windowS,
-      max: anyRateLimit.max,
-      customRules: {
-        '/sign-up/email': attempts,
-        '/sign-in/email': attempts,
-        '/change-password': attempts,
-        '/delete-user': attempts,
-      },
-    },
+    // Its own goes through all it remembers at each request; the routes have limits of the service.
+    rateLimit: { enabled: false },
     hooks: { before: createAuthMiddleware(async ({ body }) => checkFields(body)) },
     // Errors that are not meant for the client come out of the handler, instead of being printed.
     onAPIError: { throw: true },

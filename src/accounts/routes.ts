@@ -4,6 +4,7 @@ import { AppError } from '../errors.ts'
 import { toCatalogued } from '../http/error-handler.ts'
 import type { App } from '../http/server.ts'
 import { clientAddressHeader } from './better-auth.ts'
+import type { AccountLimits } from './limits.ts'
 import { describeError, logTo } from './logging.ts'
 
 export const basePath = '/api/auth'
@@ -42,16 +43,22 @@ const passedHeaders = [
 
 const maxUserAgentLength = 512
 
-type Handler = (request: Request) => Promise<Response>
+export type AccountRouteDependencies = {
+  /** Better Auth. */
+  readonly handle: (request: Request) => Promise<Response>
+  /** The origin of the address that Better Auth is told requests were sent to. */
+  readonly origin: string
+  readonly limits: AccountLimits
+}
 
 /**
  * Mounts Better Auth in a scope of its own: without the service's body parser, and with errors in Better Auth's form,
  * `{code, message}`, which its client library reads.
- *
- * @param handle Better Auth
- * @param origin the origin of the address that Better Auth is told requests were sent to
  */
-export async function registerAccountRoutes(app: App, handle: Handler, origin: string): Promise<void> {
+export async function registerAccountRoutes(
+  app: App,
+  { handle, origin, limits }: AccountRouteDependencies,
+): Promise<void> {
   await app.register(async (scope) => {
     scope.removeAllContentTypeParsers()
     scope.addContentTypeParser(
@@ -63,12 +70,15 @@ export async function registerAccountRoutes(app: App, handle: Handler, origin: s
       },
     )
     scope.setErrorHandler(answerError)
-    const shared = { config: { public: true }, schema: { hide: true } }
+    const schema = { hide: true }
+    // Cookies of its own: a page of an allowed origin may send them.
+    const configOf = (path: string) => ({ public: true, credentials: true, limiter: limits(path) })
     for (const [path, method] of Object.entries(accountRoutes)) {
-      // The path that was matched, not as it was spelled: one route has one count of requests.
+      // The path that was matched, not as it was spelled.
       const url = `${origin}${basePath}${path}`
       scope.route({
-        ...shared,
+        schema,
+        config: configOf(path),
         method,
         url: `${basePath}${path}`,
         async handler(request, reply) {
@@ -78,7 +88,8 @@ export async function registerAccountRoutes(app: App, handle: Handler, origin: s
       })
     }
     scope.route({
-      ...shared,
+      schema,
+      config: configOf('/*'),
       method: ['GET', 'POST', 'PUT', 'PATCH', 'DELETE', 'OPTIONS'],
       url: `${basePath}/*`,
       onRequest: async (request, reply) => refuse(request, reply),
@@ -95,9 +106,7 @@ function toWebRequest(request: FastifyRequest, method: string, url: string, orig
     const value = request.headers[name]
     if (typeof value === 'string') headers.set(name, value)
   }
-  // An IPv6 address may carry a zone, which Better Auth does not take for an address.
-  const [address] = request.ip?.split('%') ?? []
-  if (address) headers.set(clientAddressHeader, address)
+  headers.set(clientAddressHeader, request.clientAddress)
   const userAgent = request.headers['user-agent']
   if (userAgent !== undefined) headers.set('user-agent', userAgent.slice(0, maxUserAgentLength))
   if (!isFromBrowser(headers)) headers.set('origin', origin)
@@ -125,8 +134,6 @@ async function send(response: Response, reply: FastifyReply, cacheControl: strin
   }
   const cookies = response.headers.getSetCookie()
   if (cookies.length > 0) reply.header('set-cookie', cookies)
-  const retryAfter = response.headers.get('x-retry-after')
-  if (retryAfter !== null) reply.header('retry-after', retryAfter)
   if (!response.headers.has('cache-control')) reply.header('cache-control', cacheControl)
   return reply.code(response.status).send(Buffer.from(await response.arrayBuffer()))
 }

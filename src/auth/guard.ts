@@ -1,7 +1,12 @@
 import type { FastifyReply, FastifyRequest } from 'fastify'
 import { AppError } from '../errors.ts'
+import { addressBlock } from '../lib/ip-address.ts'
 import { originForm } from '../lib/request-target.ts'
+import { announceLimit, tooManyRequests } from '../limits/answer.ts'
+import type { RateLimiter } from '../limits/rate-limiter.ts'
+import type { RateLimits } from '../limits/rate-limits.ts'
 import { readBearerToken } from './bearer.ts'
+import { createFailedTokens, type FailedTokens } from './failed-tokens.ts'
 import type { VerifiedToken, Verifier } from './verifier.ts'
 
 declare module 'fastify' {
@@ -14,44 +19,81 @@ declare module 'fastify' {
   interface FastifyContextConfig {
     /** The route is for callers without a token. */
     readonly public?: boolean
+    /** Limits the requests to a public route, by client address. */
+    readonly limiter?: RateLimiter
   }
 }
 
 const realm = 'Bearer realm="backend-core"'
 const invalidToken = { 'www-authenticate': `${realm}, error="invalid_token"` }
 
+/** Limits that are left out are off. */
+export type GuardLimits = Partial<Pick<RateLimits, 'user' | 'failedTokens'>>
+
 /**
  * The first wall: everything under /api needs a valid token, and a path's user must be the token's. It holds for
  * paths that match no route, and for every route that does not say of itself that it is public, before the database
  * is touched.
  *
- * @returns a guard that throws AppError TOKEN_MISSING, TOKEN_EXPIRED, TOKEN_INVALID, KEYS_UNAVAILABLE or FORBIDDEN
+ * Two limits go with it. Of an address that has sent too many tokens that were refused, no token is looked at any more, but
+ * for those that were verified within the last minute: others behind the same address go on. Of a user, every request counts,
+ * also one that is refused later.
+ *
+ * @returns a guard that throws AppError RATE_LIMITED, TOKEN_MISSING, TOKEN_EXPIRED, TOKEN_INVALID, KEYS_UNAVAILABLE or
+ * FORBIDDEN
  */
-export function createGuard(verifier: Verifier) {
+export function createGuard(verifier: Verifier, { user, failedTokens }: GuardLimits = {}) {
+  const failures = createFailedTokens(failedTokens)
   return async (request: FastifyRequest, reply: FastifyReply): Promise<void> => {
-    if (!isUnderApi(request) || request.routeOptions.config.public === true) return
+    if (!isUnderApi(request)) return
+    const { config, url } = request.routeOptions
+    if (config.public === true) {
+      await take(reply, config.limiter, `${url} ${addressBlock(request.clientAddress)}`)
+      return
+    }
     reply.header('cache-control', 'private, no-cache')
-    const { userId, expiresAtS } = await authenticate(request, verifier)
+    const { userId, expiresAtS } = await authenticate(request, reply, verifier, failures)
     request.userId = userId
     // As for a request: a clock that is ahead of the issuer's ends nothing early.
     request.tokenRefusedFromMs = (expiresAtS + verifier.clockToleranceS) * 1000
+    await take(reply, user, userId)
     const pathUser = readPathUser(request)
     if (pathUser !== undefined && pathUser !== 'me' && pathUser !== request.userId)
       throw new AppError('FORBIDDEN')
   }
 }
 
-async function authenticate(request: FastifyRequest, verifier: Verifier): Promise<VerifiedToken> {
+/** @throws AppError RATE_LIMITED */
+async function take(reply: FastifyReply, limiter: RateLimiter | undefined, key: string): Promise<void> {
+  if (limiter === undefined) return
+  const taken = limiter.take(key)
+  const left = taken instanceof Promise ? await taken : taken
+  announceLimit(reply, limiter, left)
+  if (!left.allowed) throw tooManyRequests(left)
+}
+
+async function authenticate(
+  request: FastifyRequest,
+  reply: FastifyReply,
+  verifier: Verifier,
+  failures: FailedTokens,
+): Promise<VerifiedToken> {
   const token = readBearerToken(request.headers.authorization)
-  if (token === undefined) throw new AppError('TOKEN_MISSING', { headers: { 'www-authenticate': realm } })
+  failures.admit(request, reply, () => token !== undefined && verifier.isRemembered(token))
+  if (token === undefined) {
+    failures.announce(request, reply)
+    throw new AppError('TOKEN_MISSING', { headers: { 'www-authenticate': realm } })
+  }
   const verified = verifier.verify(token)
   const verification = verified instanceof Promise ? await verified : verified
   if (verification.ok) return verification
   const { code, reason } = verification
   if (code === 'KEYS_UNAVAILABLE') {
+    failures.announce(request, reply)
     throw new AppError(code, { headers: { 'retry-after': String(verification.retryAfterS) } })
   }
   request.log.info({ reason }, 'token refused')
+  await failures.count(request, reply)
   throw new AppError(code, { headers: invalidToken })
 }
 

@@ -34,6 +34,8 @@ export type Verifier = {
   verify(token: string): Verification | Promise<Verification>
   /** How long after its expiry a token is still taken, in seconds. */
   readonly clockToleranceS: number
+  /** Whether the token was found good a short while ago, so that nothing of it needs to be verified now. */
+  isRemembered(token: string): boolean
 }
 
 /** An issuer with its own keys, and what its tokens must name. */
@@ -135,6 +137,11 @@ export function createVerifier(options: {
 
   return {
     clockToleranceS,
+    isRemembered(token) {
+      if (token.length > maxTokenLength) return false
+      forgetOldKeys()
+      return cache.get(cache.keyOf(token), nowMs()) !== undefined
+    },
     verify(token) {
       // Before the hash, so that the work for a token of any size is bounded.
       if (token.length > maxTokenLength)

@@ -3,6 +3,7 @@ import type { Socket } from 'node:net'
 import { AppError, type ErrorCode } from '../errors.ts'
 import { newId } from '../lib/ids.ts'
 import { failure } from './envelope.ts'
+import { securityHeaders } from './security-headers.ts'
 
 const parserErrors: Readonly<Record<string, ErrorCode>> = {
   HPE_HEADER_OVERFLOW: 'HEADERS_TOO_LARGE',
@@ -55,6 +56,7 @@ export function answerClientError(
     'content-type: application/json; charset=utf-8',
     `content-length: ${Buffer.byteLength(body)}`,
     `x-request-id: ${requestId}`,
+    ...Object.entries(securityHeaders).map(([name, value]) => `${name}: ${value}`),
     'connection: close',
   ]
   socket.end(`${head.join('\r\n')}\r\n\r\n${body}`, () => socket.destroy())

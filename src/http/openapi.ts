@@ -1,6 +1,7 @@
 import fastifySwagger from '@fastify/swagger'
 import fastifySwaggerUi from '@fastify/swagger-ui'
-import { sharedSchemas } from './responses.ts'
+import { rateLimitHeaders, sharedSchemas } from './responses.ts'
+import { docsPagePolicy } from './security-headers.ts'
 import type { App } from './server.ts'
 
 const description = `Tasks of many users: each has their own, nobody sees anyone else's.
@@ -33,7 +34,9 @@ export async function registerOpenApi(app: App): Promise<void> {
     },
     transformObject(input) {
       if (!('openapiObject' in input)) return input.swaggerObject
-      describeBodies(input.openapiObject.paths ?? {})
+      const paths = input.openapiObject.paths ?? {}
+      describeBodies(paths)
+      addRateLimitHeaders(paths)
       return input.openapiObject
     },
     refResolver: {
@@ -43,6 +46,7 @@ export async function registerOpenApi(app: App): Promise<void> {
   await app.register(fastifySwaggerUi, {
     routePrefix: '/docs',
     theme: { title: 'backend-core' },
+    staticCSP: docsPagePolicy,
     // No top bar, and no validator elsewhere on the web.
     uiConfig: { layout: 'BaseLayout', validatorUrl: null, displayRequestDuration: true },
   })
@@ -69,6 +73,23 @@ function describeBodies(paths: object): void {
       describeItems(operation.requestBody)
     }
   }
+}
+
+/** Every answer under /api has them, so that no route needs to say so. */
+function addRateLimitHeaders(paths: object): void {
+  for (const [path, operations] of Object.entries(paths)) {
+    if (!path.startsWith('/api/')) continue
+    for (const operation of Object.values(operations)) {
+      if (!isRecord(operation) || !isRecord(operation.responses)) continue
+      for (const response of Object.values(operation.responses)) {
+        if (isRecord(response)) response.headers = { ...rateLimitHeaders, ...headersOf(response) }
+      }
+    }
+  }
+}
+
+function headersOf({ headers }: Record<string, unknown>): object {
+  return isRecord(headers) ? headers : {}
 }
 
 function describeItems(value: unknown): void {

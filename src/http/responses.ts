@@ -9,6 +9,7 @@ const sharedErrors = [
   'TOKEN_EXPIRED',
   'TOKEN_INVALID',
   'FORBIDDEN',
+  'RATE_LIMITED',
   'REQUEST_TIMEOUT',
   'HEADERS_TOO_LARGE',
   'VALIDATION_FAILED',
@@ -178,6 +179,7 @@ const headersOfStatus: Readonly<Record<number, Readonly<Record<string, string>>>
   401: { 'WWW-Authenticate': 'Bearer, with error="invalid_token" when a token was sent (RFC 6750).' },
   409: { 'Retry-After': 'Seconds to wait, with `IDEMPOTENCY_IN_PROGRESS`.' },
   412: { ETag: "The task's present version." },
+  429: { 'Retry-After': 'Seconds to wait.' },
   503: { 'Retry-After': 'Seconds to wait.' },
 }
 
@@ -186,3 +188,16 @@ function documentHeaders(headers: Readonly<Record<string, string>>): object {
     Object.entries(headers).map(([name, description]) => [name, { type: 'string', description }]),
   )
 }
+
+/** Of every answer under /api, as the document has them. */
+export const rateLimitHeaders = {
+  'RateLimit-Policy': {
+    schema: { type: 'string', example: '"user";q=1200;w=60' },
+    description:
+      'The limit that the request counts for, `"name";q=requests;w=seconds`: `user` with a good token, else `address`. Absent where limits are off.',
+  },
+  RateLimit: {
+    schema: { type: 'string', example: '"user";r=1199;t=1' },
+    description: 'What is left of it, `"name";r=requests;t=seconds until one more`.',
+  },
+} as const

@@ -15,10 +15,13 @@ import { AppError } from '../errors.ts'
 import { newId } from '../lib/ids.ts'
 import { originForm } from '../lib/request-target.ts'
 import { bodyLimitBytes, isSupportedMediaType, registerBodyParser } from './body.ts'
+import { findClientAddress, type TrustProxy, trustProxyOption } from './client-address.ts'
 import { answerClientError, watchAnswers } from './client-errors.ts'
 import { closeUnusedConnections } from './connections.ts'
+import { createCors } from './cors.ts'
 import { handleError } from './error-handler.ts'
 import { trackMethods } from './methods.ts'
+import { securityHeaders, strictTransport } from './security-headers.ts'
 import { registerValidation } from './validation.ts'
 
 /** Gives handlers the types of their TypeBox schemas. */
@@ -59,13 +62,17 @@ export type ServerOptions = {
   readonly guard: Guard
   /** Whether the service is about to stop. */
   readonly isStopping: () => boolean
+  readonly trustProxy?: TrustProxy
+  /** Origins of pages elsewhere that may call the service; none when left out. */
+  readonly corsOrigins?: readonly string[]
 }
 
 /**
  * A server that answers everything in the envelope, and knows no domain: request ids, bounds, bodies, validation,
  * 404, 405 and errors. Routes are registered after it.
  */
-export function createServer({ logger, observe, guard, isStopping }: ServerOptions): App {
+export function createServer(options: ServerOptions): App {
+  const { logger, observe, guard, isStopping, trustProxy } = options
   const app = fastify({
     loggerInstance: logger,
     logController: new LogController({ disableRequestLogging: true, requestIdLogLabel: 'request_id' }),
@@ -73,6 +80,7 @@ export function createServer({ logger, observe, guard, isStopping }: ServerOptio
       const id = headers['x-request-id']
       return typeof id === 'string' && requestIdForm.test(id) ? id : newId()
     },
+    trustProxy: trustProxyOption(trustProxy),
     bodyLimit: bodyLimitBytes,
     routerOptions: { maxParamLength },
     requestTimeout: 30_000,
@@ -94,17 +102,25 @@ export function createServer({ logger, observe, guard, isStopping }: ServerOptio
   // Plain JSON.stringify was measured to be faster than serializers made from the response schemas.
   app.setSerializerCompiler(() => JSON.stringify)
   app.decorateRequest('errorCode', null)
+  app.decorateRequest('clientAddress', '')
   app.setErrorHandler(handleError)
+  const answerCors = createCors(options.corsOrigins ?? [])
   // The order of checks that the contract gives, up to the body.
   app.addHook('onRequest', async (request, reply) => {
+    request.clientAddress = findClientAddress(request)
     observe(request, reply)
-    reply.header('x-request-id', request.id)
+    // Errors have them too. An answer that is written past Fastify takes them from reply.getHeaders().
+    reply.header('x-request-id', request.id).headers(securityHeaders)
+    if (trustProxy !== undefined && request.protocol === 'https')
+      reply.header('strict-transport-security', strictTransport)
+    if (answerCors(request, reply)) return reply
     if (request.headers.host === undefined && request.raw.httpVersion === '1.1')
       throw new AppError('BAD_REQUEST', { headers: { connection: 'close' } })
     await guard(request, reply)
     if (request.url === undecodable) throw new AppError('INVALID_URL')
     if (request.is404) throw methods.refusalFor(request.url)
     if (!isSupportedMediaType(request)) throw new AppError('UNSUPPORTED_MEDIA_TYPE')
+    return undefined
   })
   // Expectations other than 100-continue may be left aside (RFC 9110 §10.1.1); Node would refuse them outside the envelope.
   app.server.on('checkExpectation', (request, response) => app.server.emit('request', request, response))

@@ -24,6 +24,7 @@ export function logRequest(request: FastifyRequest, reply: FastifyReply): void {
         method: request.method,
         route: request.routeOptions.url ?? null,
         user_id: request.userId || null,
+        client_address: request.clientAddress,
         status: reply.raw.statusCode,
         ...(request.errorCode !== null && { code: request.errorCode }),
         ...(!reply.raw.writableFinished && { aborted: true }),

@@ -11,6 +11,12 @@ const deployed = await startAccounts({
   trustedOrigins: ['https://app.example'],
 })
 
+const cors = await startAccounts({
+  publicUrl: 'https://tasks.example',
+  trustedOrigins: ['https://app.example'],
+  corsOrigins: ['https://app.example'],
+})
+
 async function cookieOf({ url }: { url: string }): Promise<string> {
   const account = await signUp({ url })
   const answer = await ask(url, 'POST', '/api/auth/sign-in/email', { json: account })
@@ -119,4 +125,48 @@ test('with PUBLIC_URL the tokens are issued by it and for it', async () => {
   const { body } = await ask(deployed.url, 'GET', '/api/auth/token', { headers: account.bearer })
   const claims = JSON.parse(Buffer.from(body.token.split('.')[1], 'base64url').toString())
   assert.deepEqual([claims.iss, claims.aud], ['https://tasks.example', 'https://tasks.example'])
+})
+
+test('pages of an allowed origin may send cookies to accounts, and to nothing else', async () => {
+  const origin = 'https://app.example'
+  const preflight = { origin, 'access-control-request-method': 'POST' }
+  for (const [path, credentials] of [
+    ['/api/auth/sign-in/email', 'true'],
+    ['/api/auth/get-session', 'true'],
+    ['/api/me/tasks', null],
+    ['/health', null],
+  ] as const) {
+    const allowed = await ask(cors.url, 'OPTIONS', path, { headers: preflight })
+    assert.equal(allowed.status, 204, path)
+    assert.equal(allowed.headers.get('access-control-allow-origin'), origin)
+    assert.equal(allowed.headers.get('access-control-allow-credentials'), credentials, path)
+    const answer = await ask(cors.url, 'GET', path, { headers: { origin } })
+    assert.equal(answer.headers.get('access-control-allow-credentials'), credentials, path)
+    const stranger = await ask(cors.url, 'GET', path, { headers: { origin: 'https://evil.example' } })
+    assert.equal(stranger.headers.get('access-control-allow-credentials'), null)
+    assert.equal(stranger.headers.get('access-control-allow-origin'), null)
+  }
+})
+
+test('a page of an allowed origin acts with the cookie, and reads errors too', async () => {
+  assert.equal(await rename(cors, { origin: 'https://app.example' }), 200)
+  assert.equal(await rename(cors, { origin: 'https://evil.example' }), 'INVALID_ORIGIN')
+  const json = { email: 'nobody@example.com', password: 'wrong-one' }
+  const headers = { origin: 'https://app.example' }
+  const wrong = await ask(cors.url, 'POST', '/api/auth/sign-in/email', { headers, json })
+  assert.deepEqual(
+    [wrong.status, wrong.headers.get('access-control-allow-origin')],
+    [401, 'https://app.example'],
+  )
+  const stranger = { origin: 'https://evil.example', 'access-control-request-method': 'POST' }
+  const preflight = await ask(cors.url, 'OPTIONS', '/api/auth/sign-in/email', { headers: stranger })
+  assert.equal(preflight.headers.get('access-control-allow-origin'), null)
+})
+
+test('answers of accounts have the security headers and say what is left of their limit', async () => {
+  for (const path of ['/api/auth/get-session', '/api/auth/jwks', '/api/auth/nothing']) {
+    const { headers } = await ask(cors.url, 'GET', path)
+    assert.equal(headers.get('x-content-type-options'), 'nosniff')
+    assert.match(headers.get('ratelimit') ?? '', /^"accounts";r=\d+;t=\d+$/, path)
+  }
 })

@@ -2,13 +2,16 @@ import assert from 'node:assert/strict'
 import { request } from 'node:http'
 import { platform } from 'node:os'
 import { test } from 'node:test'
-import { passwordRateLimit } from '../../src/accounts/better-auth.ts'
+import { passwordQuota as usualQuota } from '../../src/accounts/limits.ts'
+import { createRateLimiter, type Quota } from '../../src/limits/rate-limiter.ts'
 import { ask, startAccounts } from './service.ts'
 
 // Counts belong to the address of the connection, whatever a request says of itself. Each test has an address and a
 // route of its own, as the counts of one would end in another.
 
-const service = await startAccounts({ passwordRateLimit })
+/** As the usual one, in a window that no machine is too slow for. */
+const passwordQuota = { ...usualQuota, windowS: 600 }
+const service = await startAccounts({ passwordQuota })
 const json = { email: 'nobody@example.com', password: 'wrong-one' }
 /** All of 127.0.0.0/8 is this machine on Linux; elsewhere it has one address. */
 const manyAddresses = platform() === 'linux'
@@ -35,23 +38,44 @@ function askFrom(localAddress: string, path: string, headers: Record<string, str
 }
 
 async function exhaust(address: string, path: string): Promise<void> {
-  for (let count = 0; count < passwordRateLimit.max; count++) {
+  for (let count = 0; count < passwordQuota.requests; count++) {
     assert.notEqual((await askFrom(address, path)).status, 429)
   }
   assert.equal((await askFrom(address, path)).status, 429)
 }
 
-test('the fourth password within ten seconds is refused, and the answer says when to come back', async () => {
-  for (let count = 0; count < 3; count++) {
-    assert.equal((await ask(service.url, 'POST', '/api/auth/sign-in/email', { json })).status, 401)
+test('the usual limits are 3 passwords and 100 other requests in 10 seconds, of the limiters that are given', async () => {
+  const quotas: Quota[] = []
+  await startAccounts({
+    passwordQuota: undefined,
+    createLimiter(quota) {
+      quotas.push(quota)
+      return createRateLimiter(quota)
+    },
+  })
+  assert.deepEqual(quotas, [
+    { name: 'passwords', requests: 3, windowS: 10 },
+    { name: 'accounts', requests: 100, windowS: 10 },
+  ])
+})
+
+test('the fourth password within the window is refused, and the answer says when to come back', async () => {
+  for (let left = 2; left >= 0; left--) {
+    const answer = await ask(service.url, 'POST', '/api/auth/sign-in/email', { json })
+    assert.equal(answer.status, 401)
+    assert.equal(answer.headers.get('ratelimit-policy'), '"passwords";q=3;w=600')
+    assert.match(answer.headers.get('ratelimit') ?? '', new RegExp(`^"passwords";r=${left};t=\\d+$`))
   }
   const refused = await ask(service.url, 'POST', '/api/auth/sign-in/email', { json })
   assert.equal(refused.status, 429)
+  assert.equal(refused.body.code, 'RATE_LIMITED')
   assert.match(refused.body.message, /^Too many requests/)
   const seconds = Number(refused.headers.get('retry-after'))
-  assert.ok(seconds >= 1 && seconds <= 10)
+  assert.ok(seconds >= 1 && seconds <= 200, `${seconds}`)
+  assert.equal(refused.headers.get('ratelimit'), `"passwords";r=0;t=${seconds}`)
   const others = await ask(service.url, 'GET', '/api/auth/get-session')
   assert.equal(others.status, 200, 'the limit is that of the route')
+  assert.equal(others.headers.get('ratelimit-policy'), '"accounts";q=100;w=10')
 })
 
 const names = [

@@ -1,7 +1,7 @@
 import { randomBytes } from 'node:crypto'
 import { after } from 'node:test'
 import { type Accounts, type AccountsOptions, openAccounts } from '../../src/accounts/accounts.ts'
-import { createApp } from '../../src/app.ts'
+import { type AppDependencies, createApp } from '../../src/app.ts'
 import { openVerifier } from '../../src/auth/configured-verifier.ts'
 import { type Database, openDatabase } from '../../src/db/database.ts'
 import type { App } from '../../src/http/server.ts'
@@ -20,14 +20,15 @@ export type AccountsService = {
   stop(): Promise<void>
 }
 
-type Options = Partial<AccountsOptions> & { readonly testDatabase?: TestDatabase; readonly prepare?: boolean }
+type Options = Partial<AccountsOptions> &
+  Pick<AppDependencies, 'corsOrigins'> & { readonly testDatabase?: TestDatabase; readonly prepare?: boolean }
 
 /**
  * The service of a test with accounts inside: on a port that the system gave, over a database of its own. The limit on
  * passwords is lifted unless the test sets one: all tests come from one address.
  */
 export async function startAccounts(options: Options = {}): Promise<AccountsService> {
-  const { prepare = true, ...accountsOptions } = options
+  const { prepare = true, corsOrigins = [], ...accountsOptions } = options
   const testDatabase = options.testDatabase ?? (await createTestDatabase())
   const { connection } = testDatabase
   const logs: LogLine[] = []
@@ -41,7 +42,7 @@ export async function startAccounts(options: Options = {}): Promise<AccountsServ
     onUserDeleted: async (userId) => {
       await eraseData(database.scopeFor(userId))
     },
-    passwordRateLimit: { windowS: 10, max: 1_000 },
+    passwordQuota: { name: 'passwords', requests: 1_000, windowS: 10 },
     logger,
     ...accountsOptions,
   })
@@ -53,7 +54,7 @@ export async function startAccounts(options: Options = {}): Promise<AccountsServ
       logger.debug(event, 'keys')
     },
   )
-  const app = await createApp({ database, verifier, accounts, logger })
+  const app = await createApp({ database, verifier, accounts, logger, corsOrigins })
   const url = await app.listen({ host: '127.0.0.1', port: 0 })
   let stopped = false
   const stop = async () => {

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict'
 import { spawn, spawnSync } from 'node:child_process'
 import { test } from 'node:test'
-import { passwordRateLimit } from '../../src/accounts/better-auth.ts'
+import { passwordQuota } from '../../src/accounts/limits.ts'
 import { startupMessage } from '../../src/ops/startup-message.ts'
 import { startAccounts } from './service.ts'
 
@@ -27,7 +27,7 @@ function paste(
 test('the commands of the start-up message work when pasted, again too, and answer the task alone', {
   skip: !hasCurl && 'curl is not installed',
 }, async () => {
-  const service = await startAccounts({ passwordRateLimit })
+  const service = await startAccounts({ passwordQuota })
   const facts = { address: service.url, readyInMs: 1, database: 'x', firstRequest: 'account' } as const
   const [, commands = ''] = startupMessage(facts).split('in another terminal:\n')
   assert.match(commands, /^ {2}curl /m)

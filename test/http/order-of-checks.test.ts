@@ -3,11 +3,22 @@ import { randomUUID } from 'node:crypto'
 import { test } from 'node:test'
 import { signToken } from '../../src/cli/sign-token.ts'
 import { type ErrorCode, errorCatalogue } from '../../src/errors.ts'
+import { createRateLimiter } from '../../src/limits/rate-limiter.ts'
 import { assertError, assertTask, type Problem } from '../support/answers.ts'
 import { type Answer, type Client, makeTask, newUser, startApp, testSecret } from '../support/app.ts'
 import { sendRequest } from '../support/raw-http.ts'
 
 const service = await startApp()
+
+/** Nothing becomes free while the tests run. */
+const windowS = 36_000
+const limited = await startApp({
+  limits: {
+    user: createRateLimiter({ name: 'user', requests: 1, windowS }),
+    failedTokens: createRateLimiter({ name: 'address', requests: 1, windowS }),
+  },
+  trustProxy: ['loopback'],
+})
 
 /** What can be wrong with one request, in the order in which the contract has it checked. */
 const faults = [
@@ -178,4 +189,45 @@ test('the body of a refused request need not be sent, and the connection can be 
       'UNSUPPORTED_MEDIA_TYPE',
     )
   }
+})
+
+/** Requests with everything wrong that comes after the token, each answered with the first of it. */
+const laterFaults: readonly (readonly [method: string, path: string, type: string])[] = [
+  ['GET', '/api/someone-else/tasks', 'application/json'],
+  ['GET', '/api/me/nothing', 'application/json'],
+  ['DELETE', '/api/me/tasks', 'application/json'],
+  ['GET', '/api/me/tasks/%', 'application/json'],
+  ['POST', '/api/me/tasks', 'text/plain'],
+  ['POST', '/api/me/tasks', 'application/json'],
+  ['GET', '/api/me/tasks?limit=0', 'application/json'],
+  ['GET', '/api', 'application/json'],
+]
+
+async function assertAllLimited(authorization: string | undefined, address: string): Promise<void> {
+  const client = limited.anonymous(authorization)
+  for (const [method, path, type] of laterFaults) {
+    const headers = { 'content-type': type, 'x-forwarded-for': address }
+    const options = method === 'POST' ? { raw: '{', headers } : { headers }
+    assertError(await client.request(method, path, options), 429, 'RATE_LIMITED')
+  }
+}
+
+test('the limit of the address comes before the token and everything after it', async () => {
+  const address = '203.0.113.1'
+  const first = limited.anonymous('Bearer x').get('/api/me/tasks', { 'x-forwarded-for': address })
+  assertError(await first, 401, 'TOKEN_INVALID')
+  const { token } = limited.as(newUser())
+  const expired = signToken({ secret: testSecret, userId: newUser(), expiresInS: -60 })
+  for (const authorization of [undefined, 'Bearer x', `Bearer ${expired}`, `Bearer ${token}`]) {
+    await assertAllLimited(authorization, address)
+  }
+})
+
+test('the limit of the user comes after the token, and before the path and everything after it', async () => {
+  const user = limited.as(newUser())
+  assert.equal((await user.get('/api/me/tasks')).status, 200)
+  await assertAllLimited(`Bearer ${user.token}`, '203.0.113.2')
+  const damaged = limited.anonymous(`Bearer ${user.token}x`)
+  const answer = await damaged.get('/api/me/tasks', { 'x-forwarded-for': '203.0.113.2' })
+  assertError(answer, 401, 'TOKEN_INVALID')
 })

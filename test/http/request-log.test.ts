@@ -55,6 +55,7 @@ test('the log has one line a request, with its id, method, route, user, status, 
       method,
       route: pattern,
       user_id: userId,
+      client_address: '127.0.0.1',
       status,
       ...(code !== undefined && { code }),
     })

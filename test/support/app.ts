@@ -65,29 +65,28 @@ export async function startApp(
   options: {
     testDatabase?: TestDatabase
     poolMax?: number
-    streams?: NonNullable<AppDependencies['streams']>
     clockToleranceS?: number
-  } = {},
+  } & Pick<AppDependencies, 'streams' | 'limits' | 'trustProxy' | 'corsOrigins'> = {},
 ): Promise<TestService> {
-  const testDatabase = options.testDatabase ?? (await createTestDatabase())
+  const { testDatabase: given, poolMax = 10, clockToleranceS = 5, ...parts } = options
+  const testDatabase = given ?? (await createTestDatabase())
   const logs: LogLine[] = []
   const logger = createLogger('info', memory(logs))
   const commits: Commits = new EventEmitter()
   const database = openDatabase({
     connection: testDatabase.connection,
-    poolMax: options.poolMax ?? 10,
+    poolMax,
     onCommit: (userId) => commits.emit('commit', userId),
   })
   await database.prepare()
-  const verifier = createVerifier({ secrets: [testSecret], clockToleranceS: options.clockToleranceS ?? 5 })
-  const { streams } = options
-  const app = await createApp({ database, commits, verifier, logger, ...(streams && { streams }) })
+  const verifier = createVerifier({ secrets: [testSecret], clockToleranceS })
+  const app = await createApp({ database, commits, verifier, logger, ...parts })
   const url = await app.listen({ host: '127.0.0.1', port: 0 })
   let stopped: Promise<void> | undefined
   const stopOnce = async () => {
     await app.close()
     await database.close()
-    if (options.testDatabase === undefined) await testDatabase.drop()
+    if (given === undefined) await testDatabase.drop()
   }
   const stop = () => {
     stopped ??= stopOnce()

@@ -18,15 +18,16 @@ const mayImport: Readonly<Record<string, readonly string[]>> = {
   config: ['auth', 'errors', 'setting'],
   db: ['errors', 'lib'],
   http: ['errors', 'lib'],
-  auth: ['errors', 'lib'],
+  limits: ['errors', 'lib'],
+  auth: ['errors', 'lib', 'limits'],
   ops: ['errors', 'http', 'lib'],
-  accounts: ['db', 'errors', 'http', 'lib'],
+  accounts: ['db', 'errors', 'http', 'lib', 'limits'],
   idempotency: ['db', 'errors', 'http'],
   tasks: ['db', 'errors', 'http', 'idempotency', 'lib'],
   app: ['accounts', 'auth', 'db', 'http', 'ops', 'tasks'],
   'describe-api': ['app', 'auth', 'db', 'ops'],
   cli: ['accounts', 'auth', 'config', 'db', 'describe-api', 'errors', 'tasks'],
-  main: ['app', 'auth', 'cli', 'config', 'db', 'errors', 'http', 'ops', 'tasks'],
+  main: ['app', 'auth', 'cli', 'config', 'db', 'errors', 'http', 'limits', 'ops', 'tasks'],
 }
 
 /** The modules of src/db that the rest of the service may know. */
@@ -55,12 +56,13 @@ const packageOwners: Readonly<Record<string, readonly [owner: RegExp, types?: Re
   'better-auth': [/^src\/accounts\//],
   kysely: [/^src\/accounts\/database\.ts$/],
   ajv: [/^src\/http\/validation\.ts$/],
+  '@redis/client': [/^src\/limits\/redis-buckets\.ts$/],
   'find-my-way': [/^src\/http\/methods\.ts$/],
   '@fastify/swagger': [/^src\/http\/openapi\.ts$/],
   '@fastify/swagger-ui': [/^src\/http\/openapi\.ts$/],
   fastify: [
     /^src\/http\/server\.ts$/,
-    /^src\/(http\/|auth\/guard\.ts|accounts\/routes\.ts|idempotency\/|ops\/logging\.ts|app\.ts)/,
+    /^src\/(http\/|auth\/(guard|failed-tokens)\.ts|accounts\/routes\.ts|idempotency\/|ops\/logging\.ts|app\.ts)/,
   ],
   pino: [/^src\/ops\/logging\.ts$/, /^src\/main\.ts$/],
   typebox: [
