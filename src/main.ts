@@ -13,6 +13,7 @@ import type { Database } from './db/database.ts'
 import { AppError, OperatorError } from './errors.ts'
 import type { App } from './http/server.ts'
 import { createLogger } from './ops/logging.ts'
+import type { Metrics } from './ops/metrics.ts'
 import { startupMessage } from './ops/startup-message.ts'
 import { deletionsRetentionDays, runSweeps, type Sweep } from './tasks/sweep.ts'
 
@@ -41,6 +42,8 @@ async function main(): Promise<void> {
 
 /** Brings everything up; what must be taken down again is put on `cleanup`, in order. */
 async function start(config: Config, logger: Logger, cleanup: AsyncDisposableStack, stopping: AbortSignal) {
+  // First, and so the last that is closed: what happens before and after the rest can be seen.
+  const metrics = await openMetrics(config, logger, cleanup)
   const secrets = configuredSecrets(config)
   const commits: Commits = new EventEmitter()
   const connected = await connectDatabase({
@@ -57,12 +60,23 @@ async function start(config: Config, logger: Logger, cleanup: AsyncDisposableSta
   const accounts = await openConfiguredAccounts(config, connected, secrets, logger)
   if (accounts !== undefined) cleanup.defer(() => accounts.close())
   const issuer = accounts ?? (config.issuer && fetchedIssuer(config.issuer))
-  const auth = openVerifier({ ...config, secrets, issuer }, (event) => logKeyEvent(event, logger))
+  const auth = openVerifier({ ...config, secrets, issuer }, (event) => {
+    logKeyEvent(event, logger)
+    metrics?.countKeysEvent(event)
+  })
   cleanup.defer(() => auth.stop())
   // At once, so that open requests do not wait for an issuer that stalls.
   stopping.addEventListener('abort', () => auth.stop())
   const isStopping = () => stopping.aborted
-  const app = await createApp({ database, commits, accounts, verifier: auth.verifier, logger, isStopping })
+  const app = await createApp({
+    database,
+    commits,
+    accounts,
+    verifier: auth.verifier,
+    logger,
+    metrics,
+    isStopping,
+  })
   cleanup.defer(() => closeApp(app, config, logger))
 
   const prepared = accounts === undefined ? [database] : [database, accounts]
@@ -80,7 +94,10 @@ async function start(config: Config, logger: Logger, cleanup: AsyncDisposableSta
     database,
     retention: { trashDays: config.trashRetentionDays, deletionsDays: deletionsRetentionDays },
     signal: stopping,
-    onSweep: (sweep, durationMs) => logSweep(sweep, durationMs, logger),
+    onSweep(sweep, durationMs) {
+      logSweep(sweep, durationMs, logger)
+      metrics?.countSweep(sweep)
+    },
   })
   const readyInMs = Math.round(process.uptime() * 1000)
   logger.info({ address, ready_in_ms: readyInMs, node: process.version }, 'started')
@@ -88,6 +105,20 @@ async function start(config: Config, logger: Logger, cleanup: AsyncDisposableSta
   const where = connected.embedded ? `embedded PostgreSQL 18 in ${config.dataDir}` : 'the one of DATABASE_URL'
   const firstRequest = accounts !== undefined ? 'account' : secrets.length > 0 ? 'token' : 'issuer'
   process.stdout.write(startupMessage({ address, readyInMs, database: where, firstRequest }))
+}
+
+/** Nothing of them is loaded where nobody asks for them. */
+async function openMetrics(
+  { host, metricsPort }: Config,
+  logger: Logger,
+  cleanup: AsyncDisposableStack,
+): Promise<Metrics | undefined> {
+  if (metricsPort === undefined) return undefined
+  const { serveMetrics } = await import('./ops/metrics-server.ts')
+  const server = await serveMetrics({ host, port: metricsPort })
+  cleanup.defer(() => server.close())
+  logger.info({ metrics_address: server.address }, 'metrics served')
+  return server.metrics
 }
 
 /** What goes on as before, good or bad, is not worth a line every few minutes. */

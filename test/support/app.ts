@@ -8,6 +8,7 @@ import { signToken } from '../../src/cli/sign-token.ts'
 import { type Database, openDatabase } from '../../src/db/database.ts'
 import type { App } from '../../src/http/server.ts'
 import { createLogger } from '../../src/ops/logging.ts'
+import type { Metrics } from '../../src/ops/metrics.ts'
 import type { Task } from '../../src/tasks/task.ts'
 import { createTestDatabase, type TestDatabase } from './database.ts'
 
@@ -67,6 +68,7 @@ export async function startApp(
     poolMax?: number
     streams?: NonNullable<AppDependencies['streams']>
     clockToleranceS?: number
+    metrics?: Metrics
   } = {},
 ): Promise<TestService> {
   const testDatabase = options.testDatabase ?? (await createTestDatabase())
@@ -80,8 +82,8 @@ export async function startApp(
   })
   await database.prepare()
   const verifier = createVerifier({ secrets: [testSecret], clockToleranceS: options.clockToleranceS ?? 5 })
-  const { streams } = options
-  const app = await createApp({ database, commits, verifier, logger, ...(streams && { streams }) })
+  const { streams, metrics } = options
+  const app = await createApp({ database, commits, verifier, logger, metrics, ...(streams && { streams }) })
   const url = await app.listen({ host: '127.0.0.1', port: 0 })
   let stopped: Promise<void> | undefined
   const stopOnce = async () => {
