@@ -9,6 +9,7 @@ import { registerOpenApi } from './http/openapi.ts'
 import { type App, createServer } from './http/server.ts'
 import { registerHealth } from './ops/health.ts'
 import { logRequest } from './ops/logging.ts'
+import type { Metrics } from './ops/metrics.ts'
 import { Live, type LiveOptions } from './tasks/live.ts'
 import { registerTaskRoutes } from './tasks/routes/index.ts'
 
@@ -23,6 +24,8 @@ export type AppDependencies = {
   /** Undefined when others issue the accounts. */
   readonly accounts?: Accounts | undefined
   readonly logger: FastifyBaseLogger
+  /** Undefined where nobody asks for them: nothing is counted then. */
+  readonly metrics?: Metrics | undefined
   /** Whether the service is about to stop: /ready says so, and answers end their connections. */
   readonly isStopping?: () => boolean
   /** None are in force when left out. */
@@ -46,9 +49,20 @@ export async function createApp({
   corsOrigins = [],
   commits,
   streams,
+  metrics,
 }: AppDependencies): Promise<App> {
-  const guard = createGuard(verifier, limits)
-  const app = createServer({ logger, observe: logRequest, guard, isStopping, trustProxy, corsOrigins })
+  const app = createServer({
+    logger,
+    observe(request, reply) {
+      logRequest(request, reply)
+      metrics?.observe(request, reply)
+    },
+    onUnreadable: (status) => metrics?.countUnreadable(status),
+    guard: createGuard(verifier, limits),
+    isStopping,
+    trustProxy,
+    corsOrigins,
+  })
   app.decorateRequest('userId', '')
   app.decorateRequest('tokenRefusedFromMs', 0)
   await registerOpenApi(app)
@@ -63,6 +77,7 @@ export async function createApp({
   commits?.on('commit', (userId) => live.wake(userId))
   app.addHook('preClose', () => live.close())
   registerTaskRoutes(app, { database, live })
+  metrics?.readFrom({ database, live })
   await app.ready()
   return app
 }

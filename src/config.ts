@@ -10,6 +10,7 @@ import {
   nonEmpty,
   oneOf,
   optional,
+  optionalPort,
   origin,
   origins,
   Problem,
@@ -133,6 +134,12 @@ export const settings = {
     integer(1, 36_500),
     'Days of 24 hours that a deleted task stays in the trash; then it is removed for good.',
   ),
+  metricsPort: setting(
+    'METRICS_PORT',
+    undefined,
+    optionalPort,
+    'TCP port of HOST on which operators read `GET /metrics`, the text format of Prometheus, without a token; 0 asks the system for a free one. Unset: nothing is counted.',
+  ),
   shutdownTimeoutMs: setting(
     'SHUTDOWN_TIMEOUT_MS',
     '10000',
@@ -198,7 +205,7 @@ export function loadConfig(environment: Environment): Config {
   // Built from the table that the type is derived from, key by key; what could not be read is undefined.
   const config = values as Settings
   problems.push(...findMissing(environment), ...findUnsafeKeys(config, environment))
-  problems.push(...findAccountsProblems(environment))
+  problems.push(...findAccountsProblems(environment), ...findSharedPort(config))
   if (problems.length > 0) throw new ConfigError(problems)
   return Object.freeze({ ...config, issuer: readIssuer(config) })
 }
@@ -235,6 +242,12 @@ function readIssuer({ betterAuthUrl, jwksUrl, jwtIssuer, jwtAudience }: Settings
   const [issuer, audience] = [jwtIssuer ?? address?.origin, jwtAudience ?? address?.origin]
   if (keys === undefined || issuer === undefined || audience === undefined) return undefined
   return { jwksUrl: keys, issuer, audience }
+}
+
+/** Two servers cannot listen on one port, unless the system chooses it. */
+function findSharedPort({ port, metricsPort }: Settings): string[] {
+  if (metricsPort === undefined || metricsPort === 0 || metricsPort !== port) return []
+  return ['METRICS_PORT: must be another port than PORT']
 }
 
 /** Accounts are inside by default only where nothing speaks against it; asked for, they may lack something. */

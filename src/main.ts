@@ -14,6 +14,7 @@ import { AppError, OperatorError } from './errors.ts'
 import type { App } from './http/server.ts'
 import { openRateLimits, type RateLimits } from './limits/rate-limits.ts'
 import { createLogger } from './ops/logging.ts'
+import type { Metrics } from './ops/metrics.ts'
 import { startupMessage } from './ops/startup-message.ts'
 import { deletionsRetentionDays, runSweeps, type Sweep } from './tasks/sweep.ts'
 
@@ -42,6 +43,8 @@ async function main(): Promise<void> {
 
 /** Brings everything up; what must be taken down again is put on `cleanup`, in order. */
 async function start(config: Config, logger: Logger, cleanup: AsyncDisposableStack, stopping: AbortSignal) {
+  // First, and so the last that is closed: what happens before and after the rest can be seen.
+  const metrics = await openMetrics(config, logger, cleanup)
   const secrets = configuredSecrets(config)
   const commits: Commits = new EventEmitter()
   const connected = await connectDatabase({
@@ -60,13 +63,16 @@ async function start(config: Config, logger: Logger, cleanup: AsyncDisposableSta
   const accounts = await openConfiguredAccounts(config, connected, secrets, logger, limits.createLimiter)
   if (accounts !== undefined) cleanup.defer(() => accounts.close())
   const issuer = accounts ?? (config.issuer && fetchedIssuer(config.issuer))
-  const auth = openVerifier({ ...config, secrets, issuer }, (event) => logKeyEvent(event, logger))
+  const auth = openVerifier({ ...config, secrets, issuer }, (event) => {
+    logKeyEvent(event, logger)
+    metrics?.countKeysEvent(event)
+  })
   cleanup.defer(() => auth.stop())
   // At once, so that open requests do not wait for an issuer that stalls.
   stopping.addEventListener('abort', () => auth.stop())
   const isStopping = () => stopping.aborted
   const { trustProxy, corsOrigins } = config
-  const parts = { database, commits, accounts, verifier: auth.verifier, logger, limits }
+  const parts = { database, commits, accounts, verifier: auth.verifier, logger, limits, metrics }
   const app = await createApp({ ...parts, isStopping, trustProxy, corsOrigins })
   cleanup.defer(() => closeApp(app, config, logger))
 
@@ -85,7 +91,10 @@ async function start(config: Config, logger: Logger, cleanup: AsyncDisposableSta
     database,
     retention: { trashDays: config.trashRetentionDays, deletionsDays: deletionsRetentionDays },
     signal: stopping,
-    onSweep: (sweep, durationMs) => logSweep(sweep, durationMs, logger),
+    onSweep(sweep, durationMs) {
+      logSweep(sweep, durationMs, logger)
+      metrics?.countSweep(sweep)
+    },
   })
   const readyInMs = Math.round(process.uptime() * 1000)
   logger.info({ address, ready_in_ms: readyInMs, node: process.version }, 'started')
@@ -104,6 +113,20 @@ function openLimits({ rateLimitPerMinute, rateLimitRedisUrl }: Config, logger: L
       else logger.warn({ err: event.error }, 'Redis is away; this instance counts rate limits by itself')
     },
   })
+}
+
+/** Nothing of them is loaded where nobody asks for them. */
+async function openMetrics(
+  { host, metricsPort }: Config,
+  logger: Logger,
+  cleanup: AsyncDisposableStack,
+): Promise<Metrics | undefined> {
+  if (metricsPort === undefined) return undefined
+  const { serveMetrics } = await import('./ops/metrics-server.ts')
+  const server = await serveMetrics({ host, port: metricsPort })
+  cleanup.defer(() => server.close())
+  logger.info({ metrics_address: server.address }, 'metrics served')
+  return server.metrics
 }
 
 /** What goes on as before, good or bad, is not worth a line every few minutes. */

@@ -39,6 +39,11 @@ export const integer = (min: number, max: number) => (text: string | undefined) 
   return value
 }
 
+/** A TCP port, 0 for any that is free; undefined when unset. */
+export function optionalPort(text: string | undefined): number | undefined {
+  return text === undefined ? undefined : integer(0, 65_535)(text)
+}
+
 export const oneOf =
   <const T extends string>(...values: T[]) =>
   (text: string | undefined) => {

@@ -1,6 +1,6 @@
 import type { Exchange, Preparation } from './exchange.ts'
 import { migrate, pendingMigrations, requireServerVersion } from './migrate.ts'
-import { type Deadline, type LendLimit, Pool, type PoolOptions, UndoneWork } from './pool.ts'
+import { type Deadline, type LendLimit, Pool, type PoolOptions, type PoolUsage, UndoneWork } from './pool.ts'
 import { enterObserverScope, enterScope } from './scope.ts'
 import {
   type Call,
@@ -96,6 +96,8 @@ export type Database = {
   missing(): Promise<string[]>
   /** Round trips that scopes and the observer have made so far. */
   readonly roundTrips: number
+  /** The connections of the pool at this moment. */
+  readonly usage: PoolUsage
   /** Gives up statements under way and closes all connections. */
   close(): Promise<void>
 }
@@ -121,6 +123,10 @@ class PostgresDatabase implements Database {
 
   get roundTrips(): number {
     return this.#roundTrips
+  }
+
+  get usage(): PoolUsage {
+    return this.#pool.usage
   }
 
   scopeFor(userId: string): UserScope {

@@ -11,6 +11,16 @@ export type PoolOptions = {
   readonly onConnectionError?: (error: unknown) => void
 }
 
+/** How many connections do what. */
+export type PoolUsage = {
+  /** Lent out, or being made. */
+  readonly inUse: number
+  readonly idle: number
+  /** Pieces of work that wait for one. */
+  readonly waiting: number
+  readonly max: number
+}
+
 /** A failure is answered within 5 s; this leaves the rest of the request its share. */
 const defaultDeadlineMs = 4_500
 
@@ -83,6 +93,12 @@ export class Pool {
       if (own !== deadline) own.cancel()
       client.release(broken)
     }
+  }
+
+  /** The connections at this moment. */
+  get usage(): PoolUsage {
+    const { totalCount, idleCount, waitingCount, options } = this.#pool
+    return { inUse: totalCount - idleCount, idle: idleCount, waiting: waitingCount, max: options.max }
   }
 
   /** Waits until all lent connections are back, and closes them. */

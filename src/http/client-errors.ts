@@ -33,16 +33,17 @@ export function watchAnswers(server: Server): (socket: Socket) => boolean {
  *
  * @param error what node:http reports with its clientError event
  * @param isAnswering whether an answer has begun on the connection and not ended
+ * @returns the status of the answer, or undefined where none was given
  */
 export function answerClientError(
   error: Error & { code?: string },
   socket: Socket,
   isAnswering: boolean,
   log: Log,
-): void {
+): number | undefined {
   if (error.code === 'ECONNRESET' || !socket.writable || isAnswering) {
     socket.destroy()
-    return
+    return undefined
   }
   const known = new AppError(parserErrors[error.code ?? ''] ?? 'BAD_REQUEST')
   const requestId = newId()
@@ -60,4 +61,5 @@ export function answerClientError(
     'connection: close',
   ]
   socket.end(`${head.join('\r\n')}\r\n\r\n${body}`, () => socket.destroy())
+  return known.status
 }

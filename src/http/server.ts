@@ -14,6 +14,7 @@ import type { Static, TSchema } from 'typebox'
 import { AppError } from '../errors.ts'
 import { newId } from '../lib/ids.ts'
 import { originForm } from '../lib/request-target.ts'
+import { readTraceparent } from '../lib/trace-context.ts'
 import { bodyLimitBytes, isSupportedMediaType, registerBodyParser } from './body.ts'
 import { findClientAddress, type TrustProxy, trustProxyOption } from './client-address.ts'
 import { answerClientError, watchAnswers } from './client-errors.ts'
@@ -28,6 +29,13 @@ import { registerValidation } from './validation.ts'
 interface TypeBoxTypeProvider extends FastifyTypeProvider {
   validator: this['schema'] extends TSchema ? Static<this['schema']> : unknown
   serializer: unknown
+}
+
+declare module 'fastify' {
+  interface FastifyContextConfig {
+    /** The answer lasts for as long as its client listens: how long that is says nothing of the service. */
+    readonly openEnded?: boolean
+  }
 }
 
 /** The HTTP server as the slices see it. */
@@ -59,6 +67,8 @@ export type ServerOptions = {
   readonly logger: FastifyBaseLogger
   /** Sees every request first. */
   readonly observe: (request: FastifyRequest, reply: FastifyReply) => void
+  /** Told of the status of each answer to what was no readable request. */
+  readonly onUnreadable?: ((status: number) => void) | undefined
   readonly guard: Guard
   /** Whether the service is about to stop. */
   readonly isStopping: () => boolean
@@ -72,7 +82,7 @@ export type ServerOptions = {
  * 404, 405 and errors. Routes are registered after it.
  */
 export function createServer(options: ServerOptions): App {
-  const { logger, observe, guard, isStopping, trustProxy } = options
+  const { logger, observe, onUnreadable, guard, isStopping, trustProxy } = options
   const app = fastify({
     loggerInstance: logger,
     logController: new LogController({ disableRequestLogging: true, requestIdLogLabel: 'request_id' }),
@@ -81,6 +91,9 @@ export function createServer(options: ServerOptions): App {
       return typeof id === 'string' && requestIdForm.test(id) ? id : newId()
     },
     trustProxy: trustProxyOption(trustProxy),
+    // In every line of the request, so that it is found by the caller's trace.
+    childLoggerFactory: (parent, bindings, options, { headers }) =>
+      parent.child({ ...bindings, ...traceFields(headers.traceparent) }, options),
     bodyLimit: bodyLimitBytes,
     routerOptions: { maxParamLength },
     requestTimeout: 30_000,
@@ -89,7 +102,8 @@ export function createServer(options: ServerOptions): App {
     forceCloseConnections: 'idle',
     return503OnClosing: false,
     clientErrorHandler(error, socket) {
-      answerClientError(error, socket, isAnswering(socket), logger)
+      const status = answerClientError(error, socket, isAnswering(socket), logger)
+      if (status !== undefined) onUnreadable?.(status)
     },
     // Fastify answers a path that it cannot decode before any hook; under a path that no route has, it meets them all.
     rewriteUrl: ({ url = '/' }) => (isDecodable(url) ? originForm(url) : undecodable),
@@ -130,6 +144,11 @@ export function createServer(options: ServerOptions): App {
     done()
   })
   return app
+}
+
+function traceFields(traceparent: string | string[] | undefined): object | undefined {
+  const context = readTraceparent(traceparent)
+  return context && { trace_id: context.traceId, parent_id: context.parentId }
 }
 
 /** The router looks at the path alone; the query must decode too, and neither may hold a NUL. */

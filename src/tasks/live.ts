@@ -94,6 +94,13 @@ export class Live {
     }
   }
 
+  /** How many streams are open on this instance. */
+  get openStreams(): number {
+    let open = 0
+    for (const { streams } of this.#channels.values()) open += streams.size
+    return open
+  }
+
   /** Tells every client to come again, and waits until they have gone; those who do not read are cut. */
   async close(): Promise<void> {
     this.#isClosed = true

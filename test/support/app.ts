@@ -66,7 +66,7 @@ export async function startApp(
     testDatabase?: TestDatabase
     poolMax?: number
     clockToleranceS?: number
-  } & Pick<AppDependencies, 'streams' | 'limits' | 'trustProxy' | 'corsOrigins'> = {},
+  } & Pick<AppDependencies, 'streams' | 'metrics' | 'limits' | 'trustProxy' | 'corsOrigins'> = {},
 ): Promise<TestService> {
   const { testDatabase: given, poolMax = 10, clockToleranceS = 5, ...parts } = options
   const testDatabase = given ?? (await createTestDatabase())

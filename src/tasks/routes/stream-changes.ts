@@ -32,6 +32,7 @@ export function registerStreamChanges(app: App, { live }: TaskRouteDependencies)
   app.route({
     method: 'GET',
     url: '/api/:user_id/changes/stream',
+    config: { openEnded: true },
     schema: {
       operationId: 'streamChanges',
       tags: ['Changes'],
