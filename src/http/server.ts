@@ -52,8 +52,8 @@ const requestIdForm = /^[A-Za-z0-9._-]{1,128}$/
 /** Stands for the path of a request whose URL cannot be decoded; no request line can hold its space. */
 const undecodable = '/ undecodable'
 
-/** A user id of 255 code points takes up to 12 characters each in a percent-encoded path. */
-const maxParamLength = 255 * 12
+/** The most that the router takes of a path parameter: all that Node lets in (16 KiB), as Fastify answers more by itself. */
+const maxParamLength = 16_384
 
 /**
  * Decides whether a request may go on, before anything else of it is looked at. It must hold for requests that match

@@ -118,6 +118,17 @@ for (const api of spellings) {
   })
 }
 
+test('a part of a path may be as long as Node lets in', async () => {
+  const user = service.as(newUser())
+  const long = 'x'.repeat(12_000)
+  const path = `/api/me/tasks/${long}`
+  assertError(await service.anonymous().get(path), 401, 'TOKEN_MISSING')
+  assertError(await user.get(path), 422, 'VALIDATION_FAILED', [['params/task_id', 'format']])
+  assertError(await user.post(path, {}), 405, 'METHOD_NOT_ALLOWED')
+  assertError(await user.get(`/api/${long}/tasks`), 403, 'FORBIDDEN')
+  assertError(await user.get(`${path}xxxxx`.repeat(2)), 431, 'HEADERS_TOO_LARGE')
+})
+
 test('an absolute-form target is served like its path', async () => {
   const user = service.as(newUser())
   const task = await makeTask(user)

@@ -39,15 +39,16 @@ export function registerExportData(
       },
     },
     async handler(request, reply) {
-      reply.type(ndjson).header('content-disposition', 'attachment; filename="tasks.ndjson"')
+      // Only once there is an export: an error must not be saved as one.
+      const headers = { 'content-type': ndjson, 'content-disposition': 'attachment; filename="tasks.ndjson"' }
       // An empty stream rather than nothing, of which Fastify would tell the length.
-      if (request.method === 'HEAD') return reply.send(Readable.from([]))
+      if (request.method === 'HEAD') return reply.headers(headers).send(Readable.from([]))
       const gone = new AbortController()
       reply.raw.once('close', () => gone.abort())
       const scope = database.scopeFor(request.userId)
       const { bytes, lines } = await exportData(scope, slots, gone.signal)
       reply.raw.setTimeout(stallTimeoutMs)
-      return reply.header('content-length', bytes).send(lines)
+      return reply.headers({ ...headers, 'content-length': bytes }).send(lines)
     },
   })
 }
