@@ -1,3 +1,4 @@
+import type { EventEmitter } from 'node:events'
 import type { FastifyBaseLogger } from 'fastify'
 import type { Accounts } from './accounts/accounts.ts'
 import { createGuard } from './auth/guard.ts'
@@ -7,16 +8,24 @@ import { registerOpenApi } from './http/openapi.ts'
 import { type App, createServer } from './http/server.ts'
 import { registerHealth } from './ops/health.ts'
 import { logRequest } from './ops/logging.ts'
+import { Live, type LiveOptions } from './tasks/live.ts'
 import { registerTaskRoutes } from './tasks/routes/index.ts'
+
+/** Who is told of each user that a write was committed for. */
+export type Commits = EventEmitter<{ commit: [userId: string] }>
 
 export type AppDependencies = {
   readonly database: Database
+  /** What the database commits through this instance; without it, streams hear of it as of other instances' commits. */
+  readonly commits?: Commits
   readonly verifier: Verifier
   /** Undefined when others issue the accounts. */
   readonly accounts?: Accounts | undefined
   readonly logger: FastifyBaseLogger
   /** Whether the service is about to stop: /ready says so, and answers end their connections. */
   readonly isStopping?: () => boolean
+  /** Times of the streams, in milliseconds, other than the usual ones. */
+  readonly streams?: Pick<LiveOptions, 'heartbeatMs' | 'pollMs' | 'drainMs'>
 }
 
 /** The whole system: what a request meets, from the outside in. It does not listen yet. */
@@ -26,9 +35,12 @@ export async function createApp({
   accounts,
   logger,
   isStopping = () => false,
+  commits,
+  streams,
 }: AppDependencies): Promise<App> {
   const app = createServer({ logger, observe: logRequest, guard: createGuard(verifier), isStopping })
   app.decorateRequest('userId', '')
+  app.decorateRequest('tokenRefusedFromMs', 0)
   await registerOpenApi(app)
   registerHealth(app, {
     missing: async () =>
@@ -37,7 +49,10 @@ export async function createApp({
         : [...(await database.missing()), ...(accounts?.missing() ?? [])],
   })
   await accounts?.register(app)
-  registerTaskRoutes(app, { database })
+  const live = new Live({ database, log: logger, ...streams })
+  commits?.on('commit', (userId) => live.wake(userId))
+  app.addHook('preClose', () => live.close())
+  registerTaskRoutes(app, { database, live })
   await app.ready()
   return app
 }

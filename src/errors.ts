@@ -38,7 +38,10 @@ export const errorCatalogue = {
     status: 410,
     title: 'The cursor is too old to go on from; start again without since.',
   },
-  PRECONDITION_FAILED: { status: 412, title: 'The task has changed since the version named in If-Match.' },
+  PRECONDITION_FAILED: {
+    status: 412,
+    title: 'The task has changed since the version that the request names.',
+  },
   BODY_TOO_LARGE: { status: 413, title: 'The body is larger than the limit.' },
   UNSUPPORTED_MEDIA_TYPE: {
     status: 415,

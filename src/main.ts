@@ -1,6 +1,7 @@
+import { EventEmitter } from 'node:events'
 import { setTimeout as delay } from 'node:timers/promises'
 import type { Logger } from 'pino'
-import { createApp } from './app.ts'
+import { type Commits, createApp } from './app.ts'
 import { configuredSecrets } from './auth/configured-secrets.ts'
 import { fetchedIssuer, openVerifier } from './auth/configured-verifier.ts'
 import type { KeySetEvent } from './auth/key-set.ts'
@@ -13,6 +14,7 @@ import { AppError, OperatorError } from './errors.ts'
 import type { App } from './http/server.ts'
 import { createLogger } from './ops/logging.ts'
 import { startupMessage } from './ops/startup-message.ts'
+import { deletionsRetentionDays, runSweeps, type Sweep } from './tasks/sweep.ts'
 
 /** Between two tries to reach a database that is away at start, in milliseconds. */
 const retryMs = 500
@@ -40,12 +42,14 @@ async function main(): Promise<void> {
 /** Brings everything up; what must be taken down again is put on `cleanup`, in order. */
 async function start(config: Config, logger: Logger, cleanup: AsyncDisposableStack, stopping: AbortSignal) {
   const secrets = configuredSecrets(config)
+  const commits: Commits = new EventEmitter()
   const connected = await connectDatabase({
     ...config,
     poolMax: config.databasePoolMax,
     mode: 'exclusive',
     onEvent: (event) => logger.info(event, 'embedded database'),
     onConnectionError: (err) => logger.warn({ err }, 'database connection lost'),
+    onCommit: (userId) => commits.emit('commit', userId),
     onPreparedStatementLost: () => logger.info('the pooler keeps no prepared statements; doing without'),
   })
   cleanup.defer(() => connected.close())
@@ -58,7 +62,7 @@ async function start(config: Config, logger: Logger, cleanup: AsyncDisposableSta
   // At once, so that open requests do not wait for an issuer that stalls.
   stopping.addEventListener('abort', () => auth.stop())
   const isStopping = () => stopping.aborted
-  const app = await createApp({ database, accounts, verifier: auth.verifier, logger, isStopping })
+  const app = await createApp({ database, commits, accounts, verifier: auth.verifier, logger, isStopping })
   cleanup.defer(() => closeApp(app, config, logger))
 
   const prepared = accounts === undefined ? [database] : [database, accounts]
@@ -71,6 +75,13 @@ async function start(config: Config, logger: Logger, cleanup: AsyncDisposableSta
     logger.warn({ err: away }, 'the database is away; trying on')
     keepPreparing(prepared, logger, cleanup, stopping)
   }
+  // It ends by itself between two batches, or with the database; a batch that is cut off has removed nothing.
+  void runSweeps({
+    database,
+    retention: { trashDays: config.trashRetentionDays, deletionsDays: deletionsRetentionDays },
+    signal: stopping,
+    onSweep: (sweep, durationMs) => logSweep(sweep, durationMs, logger),
+  })
   const readyInMs = Math.round(process.uptime() * 1000)
   logger.info({ address, ready_in_ms: readyInMs, node: process.version }, 'started')
   if (config.nodeEnv === 'production' || away !== undefined) return
@@ -85,6 +96,20 @@ function logKeyEvent(event: KeySetEvent, logger: Logger): void {
     if (event.failures === 1) logger.warn(event, 'keys of the issuer cannot be had')
   } else if (event.added + event.removed + event.failuresBefore > 0) {
     logger.info(event, 'keys of the issuer')
+  }
+}
+
+/** Of a sweep that found nothing to do nobody need hear. */
+function logSweep(
+  { trash, deletions, keys, failures, error }: Sweep,
+  durationMs: number,
+  logger: Logger,
+): void {
+  if (trash + deletions + keys > 0) {
+    logger.info({ trash, deletions, keys, duration_ms: durationMs }, 'removed what was due')
+  }
+  if (error !== undefined) {
+    logger.warn({ err: error, failures }, 'removing what was due failed; it is tried again')
   }
 }
 

@@ -2,12 +2,14 @@ import type { FastifyReply, FastifyRequest } from 'fastify'
 import { AppError } from '../errors.ts'
 import { originForm } from '../lib/request-target.ts'
 import { readBearerToken } from './bearer.ts'
-import type { Verifier } from './verifier.ts'
+import type { VerifiedToken, Verifier } from './verifier.ts'
 
 declare module 'fastify' {
   interface FastifyRequest {
     /** The user of the verified token; empty outside /api. */
     userId: string
+    /** From when on the token is refused, in milliseconds since the epoch; 0 outside /api. */
+    tokenRefusedFromMs: number
   }
   interface FastifyContextConfig {
     /** The route is for callers without a token. */
@@ -29,19 +31,22 @@ export function createGuard(verifier: Verifier) {
   return async (request: FastifyRequest, reply: FastifyReply): Promise<void> => {
     if (!isUnderApi(request) || request.routeOptions.config.public === true) return
     reply.header('cache-control', 'private, no-cache')
-    request.userId = await authenticate(request, verifier)
+    const { userId, expiresAtS } = await authenticate(request, verifier)
+    request.userId = userId
+    // As for a request: a clock that is ahead of the issuer's ends nothing early.
+    request.tokenRefusedFromMs = (expiresAtS + verifier.clockToleranceS) * 1000
     const pathUser = readPathUser(request)
     if (pathUser !== undefined && pathUser !== 'me' && pathUser !== request.userId)
       throw new AppError('FORBIDDEN')
   }
 }
 
-async function authenticate(request: FastifyRequest, verifier: Verifier): Promise<string> {
+async function authenticate(request: FastifyRequest, verifier: Verifier): Promise<VerifiedToken> {
   const token = readBearerToken(request.headers.authorization)
   if (token === undefined) throw new AppError('TOKEN_MISSING', { headers: { 'www-authenticate': realm } })
   const verified = verifier.verify(token)
   const verification = verified instanceof Promise ? await verified : verified
-  if (verification.ok) return verification.userId
+  if (verification.ok) return verification
   const { code, reason } = verification
   if (code === 'KEYS_UNAVAILABLE') {
     throw new AppError(code, { headers: { 'retry-after': String(verification.retryAfterS) } })

@@ -32,6 +32,8 @@ export type Verifier = {
    * with a shared secret is answered at once, not through a promise.
    */
   verify(token: string): Verification | Promise<Verification>
+  /** How long after its expiry a token is still taken, in seconds. */
+  readonly clockToleranceS: number
 }
 
 /** An issuer with its own keys, and what its tokens must name. */
@@ -132,6 +134,7 @@ export function createVerifier(options: {
   }
 
   return {
+    clockToleranceS,
     verify(token) {
       // Before the hash, so that the work for a token of any size is bounded.
       if (token.length > maxTokenLength)

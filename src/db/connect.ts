@@ -11,6 +11,8 @@ export type ConnectOptions = {
   readonly mode: 'exclusive' | 'join'
   readonly onEvent?: (event: EmbeddedPostgresEvent) => void
   readonly onConnectionError?: (error: unknown) => void
+  /** Told after each commit in which something of the user's may have changed. */
+  readonly onCommit?: (userId: string) => void
   readonly onPreparedStatementLost?: () => void
 }
 
@@ -43,11 +45,12 @@ function connected(
   options: ConnectOptions,
   stop?: () => Promise<void>,
 ): ConnectedDatabase {
-  const { poolMax, onConnectionError, onPreparedStatementLost } = options
+  const { poolMax, onConnectionError, onPreparedStatementLost, onCommit } = options
   const database = openDatabase({
     connection,
     poolMax,
     ...(onConnectionError && { onConnectionError }),
+    ...(onCommit && { onCommit }),
     ...(onPreparedStatementLost && { onPreparedStatementLost }),
   })
   return {

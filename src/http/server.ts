@@ -15,7 +15,8 @@ import { AppError } from '../errors.ts'
 import { newId } from '../lib/ids.ts'
 import { originForm } from '../lib/request-target.ts'
 import { bodyLimitBytes, isSupportedMediaType, registerBodyParser } from './body.ts'
-import { answerClientError } from './client-errors.ts'
+import { answerClientError, watchAnswers } from './client-errors.ts'
+import { closeUnusedConnections } from './connections.ts'
 import { handleError } from './error-handler.ts'
 import { trackMethods } from './methods.ts'
 import { registerValidation } from './validation.ts'
@@ -80,11 +81,13 @@ export function createServer({ logger, observe, guard, isStopping }: ServerOptio
     forceCloseConnections: 'idle',
     return503OnClosing: false,
     clientErrorHandler(error, socket) {
-      answerClientError(error, socket, logger)
+      answerClientError(error, socket, isAnswering(socket), logger)
     },
     // Fastify answers a path that it cannot decode before any hook; under a path that no route has, it meets them all.
     rewriteUrl: ({ url = '/' }) => (isDecodable(url) ? originForm(url) : undecodable),
   }).withTypeProvider<TypeBoxTypeProvider>()
+  const isAnswering = watchAnswers(app.server)
+  closeUnusedConnections(app)
   const methods = trackMethods(app, maxParamLength)
   registerValidation(app)
   registerBodyParser(app)

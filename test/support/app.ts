@@ -1,7 +1,8 @@
 import { randomBytes } from 'node:crypto'
+import { EventEmitter } from 'node:events'
 import { Writable } from 'node:stream'
 import { after } from 'node:test'
-import { createApp } from '../../src/app.ts'
+import { type AppDependencies, type Commits, createApp } from '../../src/app.ts'
 import { createVerifier } from '../../src/auth/verifier.ts'
 import { signToken } from '../../src/cli/sign-token.ts'
 import { type Database, openDatabase } from '../../src/db/database.ts'
@@ -61,15 +62,26 @@ type RequestOptions = {
  * dropped when the file ends.
  */
 export async function startApp(
-  options: { testDatabase?: TestDatabase; poolMax?: number } = {},
+  options: {
+    testDatabase?: TestDatabase
+    poolMax?: number
+    streams?: NonNullable<AppDependencies['streams']>
+    clockToleranceS?: number
+  } = {},
 ): Promise<TestService> {
   const testDatabase = options.testDatabase ?? (await createTestDatabase())
   const logs: LogLine[] = []
   const logger = createLogger('info', memory(logs))
-  const database = openDatabase({ connection: testDatabase.connection, poolMax: options.poolMax ?? 10 })
+  const commits: Commits = new EventEmitter()
+  const database = openDatabase({
+    connection: testDatabase.connection,
+    poolMax: options.poolMax ?? 10,
+    onCommit: (userId) => commits.emit('commit', userId),
+  })
   await database.prepare()
-  const verifier = createVerifier({ secrets: [testSecret], clockToleranceS: 5 })
-  const app = await createApp({ database, verifier, logger })
+  const verifier = createVerifier({ secrets: [testSecret], clockToleranceS: options.clockToleranceS ?? 5 })
+  const { streams } = options
+  const app = await createApp({ database, commits, verifier, logger, ...(streams && { streams }) })
   const url = await app.listen({ host: '127.0.0.1', port: 0 })
   let stopped: Promise<void> | undefined
   const stopOnce = async () => {

@@ -4,7 +4,12 @@ import { newUser, testSecret } from './app.ts'
 import type { TestDatabase } from './database.ts'
 import type { IsolationCase, Loot, RequestVariant } from './isolation-cases.ts'
 
-export type Victim = Loot & { readonly userId: string; readonly token: string }
+export type Victim = Loot & {
+  readonly userId: string
+  readonly token: string
+  /** What of the loot is another for a task in the trash. */
+  readonly inTrash: Pick<Loot, 'id' | 'etag' | 'cursor'>
+}
 
 type Sent = { readonly status: number; readonly headers: Record<string, string>; readonly text: string }
 
@@ -17,19 +22,34 @@ type Attack = RequestVariant & {
 /** What came of the attacks on one route: how many there were, and in words those that were not refused as they must be. */
 export type Outcome = { readonly attacks: number; readonly problems: readonly string[] }
 
-/** A user with three tasks, whose text nobody else has. */
+/** A user with three tasks, the last created with an Idempotency-Key, and two in the trash; nobody else has their text. */
 export async function makeVictim(url: string): Promise<Victim> {
   const userId = newUser()
   const token = tokenOf(userId)
   const marker = randomBytes(12).toString('hex')
   const task = { title: `Title ${marker}`, description: `Text ${marker}`, completed: true }
-  const create = () => send(url, 'POST', { path: '/api/me/tasks', token, json: task })
+  const key = randomUUID()
+  const create = (headers = {}) => send(url, 'POST', { path: '/api/me/tasks', token, json: task, headers })
   await create()
   await create()
-  const { id } = JSON.parse((await create()).text).data
-  const page = await send(url, 'GET', { path: '/api/me/tasks?limit=1', token })
-  const cursor = JSON.parse(page.text).meta.next_cursor
-  return { userId, token, id, title: task.title, description: task.description, etag: '"3"', cursor }
+  const { id } = JSON.parse((await create({ 'idempotency-key': key })).text).data
+  const discard = async () => {
+    const { id } = JSON.parse((await create()).text).data
+    await send(url, 'DELETE', { path: `/api/me/tasks/${id}`, token })
+    return id
+  }
+  await discard()
+  const trashedId = await discard()
+  const cursorOf = async (list: string) => {
+    const page = await send(url, 'GET', { path: `/api/me/${list}?limit=1`, token })
+    return JSON.parse(page.text).meta.next_cursor
+  }
+  const inTrash = { id: trashedId, etag: '"7"', cursor: await cursorOf('trash') }
+  const cursor = await cursorOf('tasks')
+  const feed = await send(url, 'GET', { path: '/api/me/changes?limit=1', token })
+  const changesCursor = JSON.parse(feed.text).meta.next_cursor
+  const { title, description } = task
+  return { userId, token, id, title, description, etag: '"3"', cursor, inTrash, key, changesCursor }
 }
 
 /** What the database holds of a user, byte for byte, with the place and the writer of each row. */
@@ -58,10 +78,11 @@ export async function attack(
   url: string,
   route: string,
   each: IsolationCase,
-  victim: Victim,
+  owner: Victim,
   only?: AttackKind,
 ): Promise<Outcome> {
   const [method = '', pattern = ''] = route.split(' ')
+  const victim = aimAt(route, owner)
   const problems: string[] = []
   let attacks = 0
   const attempt = async (name: AttackKind, request: Attack): Promise<Attempt> => {
@@ -83,6 +104,11 @@ export async function attack(
   if (only === undefined || only === 'without a token') await attackWithoutToken(target, each)
   if (only === undefined || only === 'on a path of their own') await attackFromOwnPath(target, each)
   return { attacks, problems }
+}
+
+/** What the attacks on a route are after: on those of the trash, a task that is in it. */
+function aimAt(route: string, victim: Victim): Victim {
+  return /\/trash\b|\/restore$/.test(route) ? { ...victim, ...victim.inTrash } : victim
 }
 
 type Attempt = { readonly answer: Sent; readonly report: (what: string) => void }
@@ -142,7 +168,10 @@ async function attackWithoutToken({ pattern, victim, attempt }: Target, each: Is
 
 /** All are answered as if nobody had what the attacker asks for. */
 async function attackFromOwnPath({ url, method, pattern, victim, attempt }: Target, each: IsolationCase) {
-  const nobody: Loot = { ...victim, id: randomUUID(), etag: '"999"', cursor: 'AAAA' }
+  const nobody: Loot = {
+    ...victim,
+    ...{ id: randomUUID(), etag: '"999"', cursor: 'AAAA', key: randomUUID(), changesCursor: 'AAAA' },
+  }
   const blanks = each.variants(nobody)
   const absent = conditions(nobody)
   for (const [index, variant] of each.variants(victim).entries()) {
@@ -177,7 +206,7 @@ export async function tryAsOwner(
   each: IsolationCase,
 ): Promise<string | undefined> {
   const [method = '', pattern = ''] = route.split(' ')
-  const { userId, id, token } = await makeVictim(url)
+  const { userId, id, token } = aimAt(route, await makeVictim(url))
   const path = fill(pattern, userId, id)
   const { status, text } = await send(url, method, { ...each.ownersRequest, path, token })
   return status < 300 ? undefined : `${route} is answered ${status} ${text} to its owner`
@@ -195,13 +224,15 @@ function badCredentials({ token, userId }: Victim): Record<string, string>[] {
   ]
 }
 
-function conditions({ etag }: Loot): Record<string, string>[] {
+function conditions({ etag, key }: Loot): Record<string, string>[] {
   return [
     {},
     { 'if-match': etag },
     { 'if-none-match': etag },
     { 'if-match': etag, 'if-none-match': etag },
     { 'if-match': '*', 'if-none-match': '*' },
+    { 'idempotency-key': key },
+    { 'idempotency-key': key, 'if-match': etag },
   ]
 }
 
@@ -221,7 +252,7 @@ async function makeOwner(url: string): Promise<{ userId: string; token: string }
   return { userId, token }
 }
 
-/** An answer without what differs between any two; `isLoose` also takes out ids and times of its own. */
+/** An answer without what differs between any two; `isLoose` also takes out ids, cursors and times of its own. */
 function comparable({ status, headers, text }: Sent, isLoose = false): string {
   const { date: _, 'x-request-id': __, connection: ___, 'keep-alive': ____, ...rest } = headers
   const meta = text
@@ -230,9 +261,11 @@ function comparable({ status, headers, text }: Sent, isLoose = false): string {
   const whole = JSON.stringify([status, rest, meta])
   if (!isLoose) return whole
   return whole
+    .replaceAll(/(next_cursor\\":\\"|\bid: )[\w-]+/g, '$1<cursor>')
     .replaceAll(/\d{4}-\d\d-\d\dT[\d:.]+Z/g, '<time>')
     .replaceAll(/[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}/gi, '<uuid>')
     .replaceAll(/\b[0-9a-f]{32}\b/g, '<user>')
+    .replaceAll(/(?<=W\/\\"\d+\.)[\w-]{8}/g, '<user>')
 }
 
 async function send(
@@ -253,6 +286,18 @@ async function send(
   return {
     status: response.status,
     headers: Object.fromEntries(response.headers),
-    text: await response.text(),
+    text: await readText(response),
   }
+}
+
+/** The whole of an answer; of a stream, which has no end, what comes up to the first heartbeat after its beginning. */
+async function readText(response: Response): Promise<string> {
+  if (response.headers.get('content-type') !== 'text/event-stream' || response.body === null)
+    return response.text()
+  let text = ''
+  for await (const chunk of response.body.pipeThrough(new TextDecoderStream())) {
+    text += chunk
+    if (/\n\n:\n\n$/.test(text)) break
+  }
+  return text.replaceAll(':\n\n', '')
 }

@@ -1,0 +1,215 @@
+import type { ServerResponse } from 'node:http'
+import type { Database } from '../db/database.ts'
+import { AppError } from '../errors.ts'
+import { type ChangePage, readChanges } from './changes.ts'
+import { type FeedPosition, writeCursor } from './changes-cursor.ts'
+import { readChangedCounters } from './changes-store.ts'
+import { EventStream, formatEvent } from './event-stream.ts'
+import { Channel, LiveReader, type Log } from './live-reader.ts'
+
+export type LiveOptions = {
+  readonly database: Database
+  readonly log: Log
+  /** Between two comments that keep a stream from looking dead, in milliseconds. */
+  readonly heartbeatMs?: number | undefined
+  /** Between two questions for changes made through other instances, in milliseconds. */
+  readonly pollMs?: number | undefined
+  /** How long a client may take to read what was sent, in milliseconds. */
+  readonly drainMs?: number | undefined
+}
+
+export type OpenOptions = {
+  readonly userId: string
+  /** Where to go on; undefined: from now. */
+  readonly position: FeedPosition | undefined
+  /** When the token is no longer taken, in milliseconds since the epoch. */
+  readonly tokenRefusedFromMs: number
+  /** Sends the head of the answer; called when nothing can fail any more. */
+  readonly begin: () => ServerResponse
+}
+
+/** Streams whose last event is not taken in this time are cut when the service stops, in milliseconds. */
+const farewellMs = 2_000
+
+/**
+ * The open streams of this instance, by user. They are woken at once by what is committed here, and by asking for the
+ * counters of all users who listen by what is committed elsewhere. One timer serves the heartbeats and ends of all.
+ */
+export class Live {
+  readonly #database: Database
+  readonly #log: Log
+  readonly #reader: LiveReader
+  readonly #heartbeatMs: number
+  readonly #pollMs: number
+  readonly #drainMs: number
+  readonly #channels = new Map<string, Channel>()
+  #tickTimer: NodeJS.Timeout | undefined
+  #pollTimer: NodeJS.Timeout | undefined
+  #isClosed = false
+  #onEmpty: (() => void) | undefined
+
+  constructor({ database, log, heartbeatMs, pollMs, drainMs }: LiveOptions) {
+    this.#database = database
+    this.#log = log
+    this.#reader = new LiveReader(database, log)
+    this.#heartbeatMs = heartbeatMs ?? 15_000
+    this.#pollMs = pollMs ?? 400
+    this.#drainMs = drainMs ?? 15_000
+  }
+
+  /** Something of the user's was committed through this instance. Never fails. */
+  wake(userId: string): void {
+    const channel = this.#channels.get(userId)
+    if (channel === undefined) return
+    channel.generation++
+    this.#reader.schedule(channel)
+  }
+
+  /**
+   * Opens a stream: `ready` first, then what comes after the position; `reset` alone where that cannot be told any more.
+   *
+   * @throws AppError DATABASE_UNAVAILABLE before anything is sent
+   */
+  async open({ userId, position, tokenRefusedFromMs, begin }: OpenOptions): Promise<void> {
+    // Before the read, so that what is committed during it is noticed.
+    const channel = this.#channelOf(userId)
+    channel.opening++
+    try {
+      const { generation } = channel
+      const now = await this.#look(userId, position)
+      const response = begin()
+      if (now === undefined) {
+        response.end(formatEvent('reset'))
+        return
+      }
+      const isLatest = channel.generation === generation
+      channel.note(now.counter)
+      const at = position ?? now.next
+      const isDone = isLatest && at.after === now.counter
+      const stream = new EventStream(response, tokenRefusedFromMs, at, isDone ? channel.generation : -1)
+      this.#add(channel, stream)
+    } finally {
+      channel.opening--
+      this.#removeIfEmpty(channel)
+    }
+  }
+
+  /** Tells every client to come again, and waits until they have gone; those who do not read are cut. */
+  async close(): Promise<void> {
+    this.#isClosed = true
+    this.#reader.stop()
+    clearTimeout(this.#pollTimer)
+    for (const stream of this.#streams()) {
+      if (stream.isReady) stream.end('reconnect')
+      else stream.cut()
+    }
+    if (this.#channels.size > 0) {
+      const timer = setTimeout(() => this.#cutAll(), farewellMs)
+      await new Promise<void>((resolve) => {
+        this.#onEmpty = resolve
+      })
+      clearTimeout(timer)
+    }
+    clearInterval(this.#tickTimer)
+  }
+
+  /** The counter now, if what comes after the position can be told. */
+  async #look(userId: string, position: FeedPosition | undefined): Promise<ChangePage | undefined> {
+    try {
+      return await readChanges(this.#database.scopeFor(userId), position, 0)
+    } catch (error) {
+      if (error instanceof AppError && error.code === 'CURSOR_EXPIRED') return undefined
+      throw error
+    }
+  }
+
+  #channelOf(userId: string): Channel {
+    let channel = this.#channels.get(userId)
+    if (channel === undefined) {
+      channel = new Channel(userId)
+      this.#channels.set(userId, channel)
+    }
+    return channel
+  }
+
+  #add(channel: Channel, stream: EventStream): void {
+    // Spread, so that the heartbeats of clients that came at once do not fall together for ever.
+    stream.nextHeartbeatMs = performance.now() + Math.random() * this.#heartbeatMs
+    stream.listen(
+      () => this.#reader.schedule(channel),
+      () => {
+        channel.streams.delete(stream)
+        this.#removeIfEmpty(channel)
+      },
+    )
+    if (!stream.isReady) return
+    channel.streams.add(stream)
+    stream.send(formatEvent('ready', {}, writeCursor(channel.userId, stream.position)))
+    if (this.#isClosed) {
+      stream.end('reconnect')
+      return
+    }
+    this.#tickTimer ??= setInterval(() => this.#tick(), Math.min(1_000, this.#heartbeatMs / 2))
+    this.#pollTimer ??= setTimeout(() => this.#poll(), this.#pollMs)
+    if (channel.isBehind(stream)) this.#reader.schedule(channel)
+  }
+
+  #removeIfEmpty(channel: Channel): void {
+    if (channel.streams.size > 0 || channel.opening > 0) return
+    this.#channels.delete(channel.userId)
+    if (this.#channels.size === 0) this.#onEmpty?.()
+  }
+
+  *#streams(): Iterable<EventStream> {
+    for (const channel of this.#channels.values()) yield* channel.streams
+  }
+
+  #cutAll(): void {
+    for (const stream of this.#streams()) stream.cut()
+  }
+
+  /** Sends heartbeats that are due, ends streams whose token has expired, cuts those that are not read. */
+  #tick(): void {
+    if (this.#channels.size === 0 && !this.#isClosed) {
+      clearInterval(this.#tickTimer)
+      this.#tickTimer = undefined
+      return
+    }
+    const now = performance.now()
+    const time = Date.now()
+    for (const stream of this.#streams()) {
+      if (stream.waitsSinceMs !== undefined) {
+        if (now - stream.waitsSinceMs < this.#drainMs) continue
+        this.#log.info({}, 'stream cut off: its client does not read')
+        stream.cut()
+      } else if (time >= stream.tokenRefusedFromMs) {
+        stream.end('token_expired')
+      } else if (now >= stream.nextHeartbeatMs) {
+        stream.nextHeartbeatMs = now + this.#heartbeatMs
+        stream.sendHeartbeat()
+      }
+    }
+  }
+
+  /** Asks which of the users who listen have changes that are not known here. One question at a time. Never fails. */
+  async #poll(): Promise<void> {
+    const known = new Map<string, number>()
+    for (const { userId, version } of this.#channels.values()) {
+      if (version !== undefined) known.set(userId, version)
+    }
+    try {
+      const changed = known.size === 0 ? [] : await readChangedCounters(this.#database.observer, known)
+      for (const { user_id, version } of changed) {
+        const channel = this.#channels.get(user_id)
+        if (channel === undefined) continue
+        channel.note(version)
+        this.#reader.schedule(channel)
+      }
+      this.#reader.back()
+    } catch (error) {
+      this.#reader.away(error)
+    }
+    const goesOn = this.#channels.size > 0 && !this.#isClosed
+    this.#pollTimer = goesOn ? setTimeout(() => this.#poll(), this.#pollMs) : undefined
+  }
+}
