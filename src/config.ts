@@ -100,6 +100,12 @@ export const settings = {
     integer(1, 1000),
     'Connections to the database that one instance opens at most; accounts inside open up to 4 more.',
   ),
+  trashRetentionDays: setting(
+    'TRASH_RETENTION_DAYS',
+    '30',
+    integer(1, 36_500),
+    'Days of 24 hours that a deleted task stays in the trash; then it is removed for good.',
+  ),
   shutdownTimeoutMs: setting(
     'SHUTDOWN_TIMEOUT_MS',
     '10000',

@@ -38,11 +38,14 @@ export const errorCatalogue = {
     status: 410,
     title: 'The cursor is too old to go on from; start again without since.',
   },
-  PRECONDITION_FAILED: { status: 412, title: 'The task has changed since the version named in If-Match.' },
+  PRECONDITION_FAILED: {
+    status: 412,
+    title: 'The task has changed since the version that the request names.',
+  },
   BODY_TOO_LARGE: { status: 413, title: 'The body is larger than the limit.' },
   UNSUPPORTED_MEDIA_TYPE: {
     status: 415,
-    title: 'Send the body as application/json in UTF-8, not compressed.',
+    title: 'Send the body as application/json, an import as application/x-ndjson, in UTF-8, not compressed.',
   },
   HEADERS_TOO_LARGE: { status: 431, title: 'The request line and headers are larger than 16 KiB.' },
   INTERNAL_ERROR: {

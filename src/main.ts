@@ -14,6 +14,7 @@ import { AppError, OperatorError } from './errors.ts'
 import type { App } from './http/server.ts'
 import { createLogger } from './ops/logging.ts'
 import { startupMessage } from './ops/startup-message.ts'
+import { deletionsRetentionDays, runSweeps, type Sweep } from './tasks/sweep.ts'
 
 /** Between two tries to reach a database that is away at start, in milliseconds. */
 const retryMs = 500
@@ -74,6 +75,13 @@ async function start(config: Config, logger: Logger, cleanup: AsyncDisposableSta
     logger.warn({ err: away }, 'the database is away; trying on')
     keepPreparing(prepared, logger, cleanup, stopping)
   }
+  // It ends by itself between two batches, or with the database; a batch that is cut off has removed nothing.
+  void runSweeps({
+    database,
+    retention: { trashDays: config.trashRetentionDays, deletionsDays: deletionsRetentionDays },
+    signal: stopping,
+    onSweep: (sweep, durationMs) => logSweep(sweep, durationMs, logger),
+  })
   const readyInMs = Math.round(process.uptime() * 1000)
   logger.info({ address, ready_in_ms: readyInMs, node: process.version }, 'started')
   if (config.nodeEnv === 'production' || away !== undefined) return
@@ -88,6 +96,20 @@ function logKeyEvent(event: KeySetEvent, logger: Logger): void {
     if (event.failures === 1) logger.warn(event, 'keys of the issuer cannot be had')
   } else if (event.added + event.removed + event.failuresBefore > 0) {
     logger.info(event, 'keys of the issuer')
+  }
+}
+
+/** Of a sweep that found nothing to do nobody need hear. */
+function logSweep(
+  { trash, deletions, keys, failures, error }: Sweep,
+  durationMs: number,
+  logger: Logger,
+): void {
+  if (trash + deletions + keys > 0) {
+    logger.info({ trash, deletions, keys, duration_ms: durationMs }, 'removed what was due')
+  }
+  if (error !== undefined) {
+    logger.warn({ err: error, failures }, 'removing what was due failed; it is tried again')
   }
 }
 

@@ -34,6 +34,7 @@ test('an empty environment gives the defaults, frozen', () => {
       publicUrl: undefined,
       clockToleranceS: 5,
       databasePoolMax: 10,
+      trashRetentionDays: 30,
       shutdownTimeoutMs: 10_000,
       logLevel: 'info',
       nodeEnv: 'development',
@@ -64,6 +65,7 @@ test('every setting is read from its variable', () => {
     PUBLIC_URL: 'https://Tasks.Example:443/',
     JWT_CLOCK_TOLERANCE_S: '0',
     DATABASE_POOL_MAX: '3',
+    TRASH_RETENTION_DAYS: '36500',
     SHUTDOWN_TIMEOUT_MS: '1',
     LOG_LEVEL: 'debug',
     NODE_ENV: 'production',
@@ -83,6 +85,7 @@ test('every setting is read from its variable', () => {
   assert.equal(config.publicUrl, 'https://tasks.example')
   assert.equal(config.clockToleranceS, 0)
   assert.equal(config.databasePoolMax, 3)
+  assert.equal(config.trashRetentionDays, 36_500)
   assert.equal(config.shutdownTimeoutMs, 1)
   assert.equal(config.logLevel, 'debug')
   assert.equal(config.nodeEnv, 'production')
@@ -100,6 +103,7 @@ test('all problems are reported at once, each with its variable and never with i
     PUBLIC_URL: 'https://hunter2@tasks.example/loud',
     JWT_CLOCK_TOLERANCE_S: '-1',
     DATABASE_POOL_MAX: '0',
+    TRASH_RETENTION_DAYS: '0',
     SHUTDOWN_TIMEOUT_MS: '1e3',
     LOG_LEVEL: 'loud',
     NODE_ENV: 'prod',
@@ -118,6 +122,7 @@ test('all problems are reported at once, each with its variable and never with i
       'PUBLIC_URL',
       'JWT_CLOCK_TOLERANCE_S',
       'DATABASE_POOL_MAX',
+      'TRASH_RETENTION_DAYS',
       'SHUTDOWN_TIMEOUT_MS',
       'LOG_LEVEL',
       'NODE_ENV',

@@ -59,6 +59,6 @@ test('docker compose has a PostgreSQL that is ready first, and asks for a secret
   assert.match(compose, /BETTER_AUTH_SECRET: \$\{BETTER_AUTH_SECRET:\?/)
   assert.match(compose, /condition: service_healthy/)
   assert.match(compose, /healthcheck:[\s\S]*pg_isready/)
-  assert.match(compose, /read_only: true/)
+  assert.match(compose, /read_only: true\n {4}volumes:\n {6}- temporary:\/tmp\n/)
   assert.match(compose, /'127\.0\.0\.1:8000:8000'/)
 })

@@ -18,7 +18,7 @@ type Operation = {
   tags?: string[]
   parameters?: { in: string; name: string }[]
   requestBody?: { content: Content }
-  responses: Record<string, { description: string; content?: Content }>
+  responses: Record<string, { description: string; content?: Content; headers?: object }>
 }
 type Document = {
   tags: { name: string }[]
@@ -77,15 +77,20 @@ test('every request body and every successful answer has an example, which its s
   let examples = 0
   for (const { path, method, operation } of operations) {
     const place = ['paths', path, method]
-    for (const [type, { example }] of Object.entries(operation.requestBody?.content ?? {})) {
-      assert.notEqual(example, undefined, `${method} ${path}: an example of ${type}`)
-      assertValid(example, ...place, 'requestBody', 'content', type, 'schema')
-      examples++
+    for (const [type, { example, examples: several }] of Object.entries(
+      operation.requestBody?.content ?? {},
+    )) {
+      const all = several === undefined ? [example] : Object.values(several).map(({ value }) => value)
+      for (const each of all) {
+        assert.notEqual(each, undefined, `${method} ${path}: an example of ${type}`)
+        assertValid(each, ...place, 'requestBody', 'content', type, 'schema')
+        examples++
+      }
     }
     for (const [status, { content, description }] of Object.entries(operation.responses)) {
       assert.ok(description, `${method} ${path} ${status} is described`)
       if (!status.startsWith('2')) continue
-      const type = content?.['text/event-stream'] === undefined ? 'application/json' : 'text/event-stream'
+      const [type = ''] = Object.keys(content ?? {})
       assert.notEqual(content?.[type]?.example, undefined, `${method} ${path}: an example of ${status}`)
       assertValid(content?.[type]?.example, ...place, 'responses', status, 'content', type, 'schema')
       examples++
@@ -104,7 +109,9 @@ test('every operation has all its error statuses, and an example of each code wi
       ...(path.includes('{task_id}') ? [404] : []),
       ...(headers.includes('if-match') ? [412] : []),
       ...(method === 'get' ? [] : [413, 415]),
-      ...(operation.operationId === 'createTask' ? [409] : []),
+      // An import has the header only to refuse it.
+      ...(headers.includes('idempotency-key') && operation.operationId !== 'importData' ? [409] : []),
+      ...(operation.operationId === 'batchTasks' ? [404, 412] : []),
       ...(operation.operationId === 'listChanges' ? [410] : []),
       ...(path === '/ready' ? [503] : []),
     ])
@@ -122,6 +129,32 @@ test('every operation has all its error statuses, and an example of each code wi
         const content = ['content', 'application/json', 'schema']
         assertValid(value, 'paths', path, method, 'responses', status, ...content)
       }
+    }
+  }
+})
+
+test('every POST and PATCH of tasks documents its key, and every answer that may be given again its header', () => {
+  // An import has the header only to refuse it.
+  const keyed = operations.filter(
+    ({ operation }) =>
+      operation.operationId !== 'importData' &&
+      operation.parameters?.some(({ name }) => name === 'idempotency-key'),
+  )
+  assert.ok(keyed.length >= 3)
+  for (const { path, method, operation } of operations) {
+    const isKeyed = keyed.some((each) => each.operation === operation)
+    const takesKey = /^(post|patch)$/.test(method) && path.startsWith('/api/') && !path.endsWith('/import')
+    assert.equal(isKeyed, takesKey, `${method} ${path}`)
+    for (const [status, { headers = {} }] of Object.entries(operation.responses)) {
+      const isKept = isKeyed && /^(2..|404|409|410|412|422)$/.test(status)
+      assert.equal('Idempotency-Replayed' in headers, isKept, `${method} ${path} ${status}`)
+      if (isKeyed && status === '409') assert.ok('Retry-After' in headers)
+    }
+    const codes = Object.values(operation.responses).flatMap(({ content }) =>
+      Object.keys(content?.['application/json']?.examples ?? {}),
+    )
+    for (const code of ['IDEMPOTENCY_KEY_REUSED', 'IDEMPOTENCY_IN_PROGRESS']) {
+      assert.equal(codes.includes(code), isKeyed, `${method} ${path} ${code}`)
     }
   }
 })

@@ -1,5 +1,5 @@
+import type { JsonObject } from '../lib/strict-json.ts'
 import type { TokenPolicy } from './policy.ts'
-import type { JsonObject } from './strict-json.ts'
 
 /** The policy of the key's source, and what the claims are compared with. */
 export type ClaimsRules = {

@@ -1,6 +1,6 @@
+import type { JsonObject } from '../lib/strict-json.ts'
+import { parseJsonObject } from '../lib/strict-json.ts'
 import { decodeBase64url } from './base64url.ts'
-import type { JsonObject } from './strict-json.ts'
-import { parseJsonObject } from './strict-json.ts'
 
 /** Longest token that is looked at, in characters; Node's limit for all headers together is 16 KiB. */
 export const maxTokenLength = 8192

@@ -1,8 +1,8 @@
 import { createPublicKey, type JsonWebKey, type KeyObject } from 'node:crypto'
+import { isJsonObject, type JsonObject } from '../lib/strict-json.ts'
 import { decodeBase64url } from './base64url.ts'
 import { describeBadEd25519Point } from './ed25519-point.ts'
 import { signatureAlgorithms } from './jws-signature.ts'
-import { isJsonObject, type JsonObject } from './strict-json.ts'
 
 /** A public key that signatures are checked with. */
 export type VerificationKey = {

@@ -1,5 +1,5 @@
+import { parseJsonObject } from '../lib/strict-json.ts'
 import { JwksError } from './known-keys.ts'
-import { parseJsonObject } from './strict-json.ts'
 
 const maxBytes = 256 * 1024
 const mediaTypes: ReadonlySet<string> = new Set(['application/json', 'application/jwk-set+json'])

@@ -1,5 +1,5 @@
+import { isJsonObject } from '../lib/strict-json.ts'
 import { readJwk, type VerificationKey } from './jwk.ts'
-import { isJsonObject } from './strict-json.ts'
 
 /** More than an issuer that makes a key every hour and keeps it for two weeks has. */
 const maxKeys = 500

@@ -1,7 +1,7 @@
 import type { Accounts, AccountsLogger } from '../accounts/accounts.ts'
 import type { Config } from '../config.ts'
 import type { ConnectedDatabase } from '../db/connect.ts'
-import { deleteAllTasks } from '../tasks/commands.ts'
+import { eraseData } from '../tasks/erase.ts'
 
 /**
  * The accounts inside, or undefined when the configuration has none: nothing of them is loaded then.
@@ -21,7 +21,7 @@ export async function openConfiguredAccounts(
     secrets,
     publicUrl,
     async onUserDeleted(userId) {
-      await deleteAllTasks(database.scopeFor(userId))
+      await eraseData(database.scopeFor(userId))
     },
     logger,
   })

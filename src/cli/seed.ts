@@ -3,7 +3,8 @@ import { configuredSecrets } from '../auth/configured-secrets.ts'
 import type { Config } from '../config.ts'
 import type { Database } from '../db/database.ts'
 import { OperatorError } from '../errors.ts'
-import { createTasks, deleteAllTasks } from '../tasks/commands.ts'
+import { createTasks } from '../tasks/commands.ts'
+import { eraseData } from '../tasks/erase.ts'
 import { readConfig, runCommand } from './command.ts'
 import { openConfiguredDatabase } from './database.ts'
 import { showProgress } from './progress.ts'
@@ -105,7 +106,7 @@ async function seed(config: Config, { users, tasks, reset }: SeedOptions): Promi
 
 async function seedUser(database: Database, userId: string, count: number, reset: boolean): Promise<void> {
   const scope = database.scopeFor(userId)
-  if (reset) await deleteAllTasks(scope)
+  if (reset) await eraseData(scope)
   for (let done = 0; done < count; done += batchSize) {
     const size = Math.min(batchSize, count - done)
     await createTasks(

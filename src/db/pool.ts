@@ -1,5 +1,5 @@
 import pg from 'pg'
-import { databaseUnavailable, toAppError } from './sqlstate.ts'
+import { databaseUnavailable, isConnectionLost, toAppError } from './sqlstate.ts'
 
 export type PoolOptions = {
   readonly connection: pg.ClientConfig
@@ -76,7 +76,8 @@ export class Pool {
       broken = false
       return result
     } catch (error) {
-      broken = !(error instanceof pg.DatabaseError || error instanceof UndoneWork)
+      const isRefusal = error instanceof pg.DatabaseError && !isConnectionLost(error)
+      broken = !isRefusal && !(error instanceof UndoneWork)
       throw error
     } finally {
       if (own !== deadline) own.cancel()

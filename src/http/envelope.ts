@@ -1,4 +1,4 @@
-import type { AppError, ErrorCode, ErrorDetail } from '../errors.ts'
+import type { ErrorCode, ErrorDetail } from '../errors.ts'
 
 export type Meta = {
   readonly timestamp: string
@@ -8,15 +8,14 @@ export type Meta = {
 
 export type Success<T> = { readonly status: 'success'; readonly data: T; readonly meta: Meta }
 
-export type Failure = {
-  readonly status: 'error'
-  readonly error: {
-    readonly code: ErrorCode
-    readonly message: string
-    readonly details: readonly ErrorDetail[]
-  }
-  readonly meta: Meta
+/** An error as clients see it. */
+export type ShownError = {
+  readonly code: ErrorCode
+  readonly message: string
+  readonly details: readonly ErrorDetail[]
 }
+
+export type Failure = { readonly status: 'error'; readonly error: ShownError; readonly meta: Meta }
 
 /** The envelope of an answer that worked; `extra` adds to its meta. */
 export function success<T>(
@@ -28,7 +27,7 @@ export function success<T>(
 }
 
 /** The envelope of an error; says nothing of its cause. */
-export function failure(requestId: string, { code, message, details }: AppError): Failure {
+export function failure(requestId: string, { code, message, details }: ShownError): Failure {
   return { status: 'error', error: { code, message, details }, meta: meta(requestId) }
 }
 

@@ -24,6 +24,8 @@ export async function registerOpenApi(app: App): Promise<void> {
       tags: [
         { name: 'Tasks', description: "The user's own tasks." },
         { name: 'Changes', description: 'What has changed, as pages and as a live stream.' },
+        { name: 'Trash', description: 'Tasks that were deleted, until they are removed for good.' },
+        { name: 'Data', description: "All of the user's data: out, in, away." },
         { name: 'Service', description: 'For operators and tools.' },
       ],
       components: { securitySchemes: { bearer: { type: 'http', scheme: 'bearer', bearerFormat: 'JWT' } } },
@@ -31,7 +33,7 @@ export async function registerOpenApi(app: App): Promise<void> {
     },
     transformObject(input) {
       if (!('openapiObject' in input)) return input.swaggerObject
-      markOptionalBodies(input.openapiObject.paths ?? {})
+      describeBodies(input.openapiObject.paths ?? {})
       return input.openapiObject
     },
     refResolver: {
@@ -52,15 +54,30 @@ export async function registerOpenApi(app: App): Promise<void> {
   })
 }
 
-/** The plugin takes every body for required; a route says otherwise with x-optional-body. */
-function markOptionalBodies(paths: object): void {
+/**
+ * What a route says of its body beyond its schema. The plugin takes every body for required: x-optional-body says
+ * otherwise. x-items is the form of a list's items where the route checks them itself.
+ */
+function describeBodies(paths: object): void {
   for (const operations of Object.values(paths)) {
     for (const operation of Object.values(operations)) {
-      if (!isRecord(operation) || operation['x-optional-body'] !== true) continue
-      delete operation['x-optional-body']
-      if (isRecord(operation.requestBody)) operation.requestBody.required = false
+      if (!isRecord(operation) || !isRecord(operation.requestBody)) continue
+      if (operation['x-optional-body'] === true) {
+        delete operation['x-optional-body']
+        operation.requestBody.required = false
+      }
+      describeItems(operation.requestBody)
     }
   }
+}
+
+function describeItems(value: unknown): void {
+  if (!isRecord(value)) return
+  if (isRecord(value['x-items'])) {
+    value.items = value['x-items']
+    delete value['x-items']
+  }
+  for (const member of Object.values(value)) describeItems(member)
 }
 
 function isRecord(value: unknown): value is Record<string, unknown> {

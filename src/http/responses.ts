@@ -24,6 +24,21 @@ export const bodyErrors = [
   'UNSUPPORTED_MEDIA_TYPE',
 ] as const satisfies readonly ErrorCode[]
 
+/** Errors that an operation with an Idempotency-Key adds. */
+export const idempotencyErrors = [
+  'IDEMPOTENCY_KEY_REUSED',
+  'IDEMPOTENCY_IN_PROGRESS',
+] as const satisfies readonly ErrorCode[]
+
+/** The header of an answer that such an operation gives again. */
+export const replayedHeader = {
+  'Idempotency-Replayed':
+    '`true` when this is the kept answer to the first request with the Idempotency-Key.',
+}
+
+/** Statuses of errors that are kept under an Idempotency-Key. */
+const replayedStatuses: readonly number[] = [404, 409, 412, 422]
+
 const exampleMeta = {
   timestamp: '2026-11-23T02:08:44.467Z',
   request_id: '019ab3c4-5d6e-7f80-9a1b-2c3d4e5f6072',
@@ -93,12 +108,21 @@ export function successResponse(options: SuccessOptions): Documented {
   }
 }
 
-/** A stream of server-sent events for the OpenAPI document. */
-export function eventStreamResponse(description: string, example: string): Documented {
+type StreamOptions = {
+  readonly description: string
+  /** Media type of the content. */
+  readonly type: string
+  readonly example: string
+  /** Response headers, name → what it holds. */
+  readonly headers?: Readonly<Record<string, string>>
+}
+
+/** A successful answer without an envelope, for the OpenAPI document. */
+export function streamResponse({ description, type, example, headers = {} }: StreamOptions): Documented {
   return {
     description,
-    headers: documentHeaders({ 'X-Request-Id': 'The id of the request.' }),
-    content: { 'text/event-stream': { schema: Type.String(), example } },
+    headers: documentHeaders({ 'X-Request-Id': 'The id of the request.', ...headers }),
+    content: { [type]: { schema: Type.String(), example } },
   }
 }
 
@@ -121,12 +145,20 @@ export function plainErrorResponses(...codes: readonly ErrorCode[]): Record<numb
 
 function groupByStatus(codes: readonly ErrorCode[]): Record<number, Documented> {
   const byStatus = Object.groupBy(codes, (code) => String(errorCatalogue[code].status))
+  const isIdempotent = codes.includes('IDEMPOTENCY_IN_PROGRESS')
   return Object.fromEntries(
-    Object.entries(byStatus).map(([status, group = []]) => [status, documentErrors(group, Number(status))]),
+    Object.entries(byStatus).map(([status, group = []]) => {
+      const isReplayed = isIdempotent && replayedStatuses.includes(Number(status))
+      return [status, documentErrors(group, Number(status), isReplayed ? replayedHeader : {})]
+    }),
   )
 }
 
-function documentErrors(codes: readonly ErrorCode[], status: number): Documented {
+function documentErrors(
+  codes: readonly ErrorCode[],
+  status: number,
+  headers: Readonly<Record<string, string>>,
+): Documented {
   const examples = codes.map((code) => {
     const error = { code, message: errorCatalogue[code].title, details: [] }
     return [code, { value: { status: 'error', error, meta: exampleMeta } }] as const
@@ -136,6 +168,7 @@ function documentErrors(codes: readonly ErrorCode[], status: number): Documented
     headers: documentHeaders({
       'X-Request-Id': 'The id of the request, as in meta.request_id.',
       ...headersOfStatus[status],
+      ...headers,
     }),
     content: { 'application/json': { schema: Type.Ref('Error#'), examples: Object.fromEntries(examples) } },
   }
@@ -143,6 +176,7 @@ function documentErrors(codes: readonly ErrorCode[], status: number): Documented
 
 const headersOfStatus: Readonly<Record<number, Readonly<Record<string, string>>>> = {
   401: { 'WWW-Authenticate': 'Bearer, with error="invalid_token" when a token was sent (RFC 6750).' },
+  409: { 'Retry-After': 'Seconds to wait, with `IDEMPOTENCY_IN_PROGRESS`.' },
   412: { ETag: "The task's present version." },
   503: { 'Retry-After': 'Seconds to wait.' },
 }

@@ -1,17 +1,20 @@
 import { Ajv, type ErrorObject, type ValidateFunction } from 'ajv'
 import type { FastifyInstance, FastifyRequest, FastifySchema } from 'fastify'
 import { AppError, type ErrorDetail } from '../errors.ts'
+import { readTime } from '../lib/rfc3339.ts'
 import { isEntityTagList } from './etag.ts'
 
 declare module 'fastify' {
   interface FastifySchema {
     /** The route may be called without a body. */
     'x-optional-body'?: boolean
+    /** The route takes no body; one that is sent is refused. */
+    'x-no-body'?: boolean
   }
 }
 
-/** Most problems that one answer lists, and the longest path it echoes: both are bounded, whatever was sent. */
-const maxDetails = 100
+/** Most problems that one answer lists; bounded, as is the longest path that it echoes, whatever was sent. */
+export const maxDetails = 100
 const maxPathLength = 256
 
 type Part = 'params' | 'querystring' | 'headers' | 'body'
@@ -44,8 +47,7 @@ export function registerValidation(app: FastifyInstance): void {
     const checks = compile(ajv, schema)
     if (checks.length === 0) return
     const existing = route.preValidation ?? []
-    const validate = async (request: FastifyRequest) =>
-      validateRequest(request, checks, schema['x-optional-body'] ?? false)
+    const validate = async (request: FastifyRequest) => validateRequest(request, checks, schema)
     route.preValidation = [validate, ...(Array.isArray(existing) ? existing : [existing])]
   })
 }
@@ -54,9 +56,9 @@ function createAjv(): Ajv {
   const ajv = new Ajv({ allErrors: true, useDefaults: true, verbose: true, allowUnionTypes: true })
   ajv.addFormat('uuid', /^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$/i)
   ajv.addFormat('entity-tags', isEntityTagList)
-  ajv.addFormat('date-time', true)
+  ajv.addFormat('date-time', (text) => readTime(text) !== undefined)
   // What a schema says for people: the text of a problem, examples for the OpenAPI document.
-  ajv.addVocabulary(['x-message', 'example'])
+  ajv.addVocabulary(['x-message', 'x-items', 'x-examples', 'example'])
   ajv.addKeyword({
     keyword: 'x-trim',
     type: 'string',
@@ -71,6 +73,9 @@ function createAjv(): Ajv {
   return ajv
 }
 
+/** One for all checks: to make it takes longer than to compile most schemas. */
+const checksAjv = createAjv()
+
 /**
  * Makes a check for values that are not a part of a request of their own, such as the items of a batch. It trims as the
  * check of a body does.
@@ -78,9 +83,11 @@ function createAjv(): Ajv {
  * @returns a function from a value, and the JSON pointer to put before each path, to the problems; none when it is valid
  */
 export function compileCheck(schema: object): (value: unknown, pointer?: string) => ErrorDetail[] {
-  const validate = createAjv().compile(schema)
+  const validate = checksAjv.compile(schema)
   return (value, pointer = '') =>
-    validate(value) ? [] : (validate.errors ?? []).map((error) => describe('body', error, pointer))
+    validate(value)
+      ? []
+      : (validate.errors ?? []).slice(0, maxDetails).map((error) => describe('body', error, pointer))
 }
 
 type TrimContext = { parentData: Record<string | number, unknown>; parentDataProperty: string | number }
@@ -94,13 +101,19 @@ function compile(ajv: Ajv, schema: FastifySchema): Check[] {
   })
 }
 
-function validateRequest(request: FastifyRequest, checks: readonly Check[], optionalBody: boolean): void {
+function validateRequest(request: FastifyRequest, checks: readonly Check[], schema: FastifySchema): void {
+  const optionalBody = schema['x-optional-body'] ?? false
   const details: ErrorDetail[] = []
   for (const { part, validate } of checks) {
     const value = part === 'querystring' ? request.query : request[part]
     if (part === 'body' && value === undefined && optionalBody) continue
     if (part === 'querystring') readNumbersAndBooleans(value, validate.schema)
-    if (!validate(value)) details.push(...(validate.errors ?? []).map((error) => describe(part, error)))
+    if (validate(value)) continue
+    const errors = (validate.errors ?? []).slice(0, maxDetails)
+    details.push(...errors.map((error) => describe(part, error)))
+  }
+  if (schema['x-no-body'] && request.body !== undefined) {
+    details.push({ path: '', code: 'unexpected', message: 'this operation takes no body' })
   }
   if (details.length > 0) throw new AppError('VALIDATION_FAILED', { details: details.slice(0, maxDetails) })
 }
@@ -154,6 +167,8 @@ function explain(
       return 'must not be empty'
     case 'format':
       return parentSchema?.['x-message'] ?? `must be a valid ${parentSchema?.format}`
+    case 'enum':
+      return `must be one of ${[params.allowedValues].flat().join(', ')}`
     case 'minProperties':
       return 'must name at least one field'
     case 'type':

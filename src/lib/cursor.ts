@@ -22,8 +22,18 @@ export function decodeCursor(cursor: string, binding: readonly string[]): string
   ) {
     return undefined
   }
-  // The digest says that encodeCursor wrote it.
-  return JSON.parse(payload) as string[]
+  // The digest says that encodeCursor wrote it, or somebody who knows how.
+  return readPosition(payload)
+}
+
+function readPosition(payload: string): string[] | undefined {
+  try {
+    const position: unknown = JSON.parse(payload)
+    const isPosition = Array.isArray(position) && position.every((each) => typeof each === 'string')
+    return isPosition ? position : undefined
+  } catch {
+    return undefined
+  }
 }
 
 const digestLength = 22

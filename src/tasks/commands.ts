@@ -2,16 +2,8 @@ import type { UserScope } from '../db/database.ts'
 import { AppError } from '../errors.ts'
 import { formatEtag } from '../http/etag.ts'
 import { newId } from '../lib/ids.ts'
-import {
-  type Change,
-  changeTask,
-  findTask,
-  insertTask,
-  insertTasks,
-  lockChanges,
-  removeAllTasks,
-  removeTask,
-} from './store.ts'
+import { insertTasks } from './batch-store.ts'
+import { type Change, changeTask, findTask, insertTask, lockChanges, removeTask } from './store.ts'
 import { hasContent, type NewTask, type Task, type TaskChanges } from './task.ts'
 
 /** A create as the client sends it, validated. */
@@ -45,7 +37,13 @@ export async function createTask(scope: UserScope, input: CreateTaskInput): Prom
   return settleCreate(wanted, await insertTask(scope, wanted))
 }
 
-function settleCreate(wanted: NewTask, { outcome, task }: Change): CreatedTask {
+/**
+ * What a create came to.
+ *
+ * @param wanted the task that was to be made
+ * @throws AppError TASK_EXISTS when a task with this id has other content or is in the trash
+ */
+export function settleCreate(wanted: NewTask, { outcome, task }: Change): CreatedTask {
   if (outcome === 'changed') return { created: true, task }
   if (outcome === 'in_trash' || !hasContent(task, wanted)) throw new AppError('TASK_EXISTS')
   return { created: false, task }
@@ -71,11 +69,6 @@ export async function createTasks(scope: UserScope, inputs: readonly CreateTaskI
   })
 }
 
-/** Deletes all tasks of the user; returns how many there were. */
-export async function deleteAllTasks(scope: UserScope): Promise<number> {
-  return removeAllTasks(scope)
-}
-
 /**
  * The user's task.
  *
@@ -99,7 +92,7 @@ export async function updateTask(
   changes: TaskChanges,
   ifMatch: readonly number[] | null,
 ): Promise<Task> {
-  return settle(await changeTask(scope, id, changes, ifMatch))
+  return settleChange(await changeTask(scope, id, changes, ifMatch))
 }
 
 /**
@@ -113,21 +106,28 @@ export async function deleteTask(
   id: string,
   ifMatch: readonly number[] | null,
 ): Promise<Task> {
-  return settle(await removeTask(scope, id, ifMatch))
+  return settleChange(await removeTask(scope, id, ifMatch))
 }
 
-function settle(change: Change | undefined): Task {
+/**
+ * What the change or deletion of a task came to.
+ *
+ * @param change undefined when there is no such task
+ * @param condition where the request has the version that the task must be at
+ * @throws AppError TASK_NOT_FOUND; PRECONDITION_FAILED with the task as it is
+ */
+export function settleChange(change: Change | undefined, condition = 'headers/if-match'): Task {
   if (change === undefined) throw new AppError('TASK_NOT_FOUND')
   if (change.outcome !== 'mismatch') return change.task
-  throw new AppError('PRECONDITION_FAILED', {
-    headers: { etag: formatEtag(change.task.version) },
+  throw preconditionFailed(change.task, condition)
+}
+
+/** The error that shows the task as it is; `condition` as in settleChange. */
+export function preconditionFailed(task: Task, condition = 'headers/if-match'): AppError {
+  return new AppError('PRECONDITION_FAILED', {
+    headers: { etag: formatEtag(task.version) },
     details: [
-      {
-        path: 'headers/if-match',
-        code: 'mismatch',
-        message: `the task is at version ${change.task.version}`,
-        current: change.task,
-      },
+      { path: condition, code: 'mismatch', message: `the task is at version ${task.version}`, current: task },
     ],
   })
 }

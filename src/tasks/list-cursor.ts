@@ -1,40 +1,68 @@
 import { AppError } from '../errors.ts'
 import { decodeCursor, encodeCursor } from '../lib/cursor.ts'
-import type { ListPosition } from './list-store.ts'
+import type { List, Place, SortColumn } from './list-store.ts'
 import type { Task } from './task.ts'
 
 const uuidForm = /^[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}$/
 
-/** What a list's cursor may be used with again: the user and the filter, not the limit. */
-function bindingOf(userId: string, completed: boolean | undefined): string[] {
-  return ['list-tasks', userId, String(completed)]
-}
-
-/** The cursor of the page after `last`. */
-export function writeCursor(userId: string, completed: boolean | undefined, last: Task): string {
-  return encodeCursor([last.created_at, last.id], bindingOf(userId, completed))
+/** The cursor of what comes after a place, for use with the same binding alone. */
+export function writePlace(binding: readonly string[], { value, id }: Place): string {
+  return encodeCursor([value, id], binding)
 }
 
 /**
  * The place that a cursor holds, or undefined without one.
  *
- * @throws AppError INVALID_CURSOR when it is damaged, or was made for another user or filter
+ * @param isValue whether the list's sort column can have this value
+ * @throws AppError INVALID_CURSOR when it is damaged, or was made with another binding
  */
-export function readCursor(
-  userId: string,
-  completed: boolean | undefined,
+export function readPlace(
+  binding: readonly string[],
   cursor: string | undefined,
-): ListPosition | undefined {
+  isValue: (text: string) => boolean,
+): Place | undefined {
   if (cursor === undefined) return undefined
-  const [createdAt, id] = decodeCursor(cursor, bindingOf(userId, completed)) ?? []
+  const [value, id] = decodeCursor(cursor, binding) ?? []
   // Whoever knows how a cursor is made can make one that holds anything.
-  if (createdAt === undefined || id === undefined || !isTime(createdAt) || !uuidForm.test(id)) {
+  if (typeof value !== 'string' || typeof id !== 'string' || !isValue(value) || !uuidForm.test(id)) {
     throw new AppError('INVALID_CURSOR')
   }
-  return { createdAt, id }
+  return { value, id }
 }
 
-function isTime(text: string): boolean {
+/** Whether a text is a time as answers show it. */
+export function isTime(text: string): boolean {
   const time = new Date(text)
   return text.length === 24 && !Number.isNaN(time.getTime()) && time.toISOString() === text
+}
+
+function isTitle(text: string): boolean {
+  return text.length <= 510 && text.isWellFormed() && !text.includes('\0')
+}
+
+const isValueOf: Readonly<Record<SortColumn, (text: string) => boolean>> = {
+  created_at: isTime,
+  updated_at: isTime,
+  title: isTitle,
+}
+
+/** What a list's cursor may be used with again: the user, the filter and the sort, not the limit. */
+function bindingOf(userId: string, { sort, direction, completed, q, created, updated }: List): string[] {
+  const times = [created.after, created.before, updated.after, updated.before]
+  const filter = [completed, q, ...times].map((each) => each ?? null)
+  return ['list-tasks', userId, sort, direction, JSON.stringify(filter)]
+}
+
+/** The cursor of the page after `last`. */
+export function writeCursor(userId: string, list: List, last: Task): string {
+  return writePlace(bindingOf(userId, list), { value: last[list.sort], id: last.id })
+}
+
+/**
+ * The place that a cursor of a list holds, or undefined without one.
+ *
+ * @throws AppError INVALID_CURSOR when it is damaged, or was made for another user, filter or sort
+ */
+export function readCursor(userId: string, list: List, cursor: string | undefined): Place | undefined {
+  return readPlace(bindingOf(userId, list), cursor, isValueOf[list.sort])
 }

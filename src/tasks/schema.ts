@@ -4,7 +4,7 @@ import { type Static, Type } from 'typebox'
  * Text that PostgreSQL can store and JSON can carry unaltered: no NUL and no lone surrogate. Under the `u` flag, which
  * JSON Schema asks for, the surrogate range matches lone ones only.
  */
-const storableText = {
+export const storableText = {
   pattern: '^[^\\u0000\\uD800-\\uDFFF]*$',
   'x-message': 'must not contain NUL or a lone surrogate',
 }
@@ -25,7 +25,8 @@ const description = Type.Unsafe<string | null>({
   description: 'Up to 10,000 code points; null clears it. Not trimmed.',
 })
 
-const taskId = { format: 'uuid', 'x-message': 'must be a UUID' }
+/** What makes text the id of a task. */
+export const taskIdForm = { format: 'uuid', 'x-message': 'must be a UUID' }
 
 export const exampleTask = {
   id: '019ab3c4-5d6e-7f80-9a1b-2c3d4e5f6071',
@@ -73,7 +74,7 @@ export const TaskCreateSchema = Type.Object(
     description: Type.Optional(description),
     completed: Type.Optional(Type.Boolean({ description: 'false when left out.' })),
     id: Type.Optional(
-      Type.String({ ...taskId, description: 'An id of your own makes the create safe to repeat.' }),
+      Type.String({ ...taskIdForm, description: 'An id of your own makes the create safe to repeat.' }),
     ),
   },
   { additionalProperties: false, examples: [{ title: 'Buy milk' }] },
@@ -109,27 +110,12 @@ export const UserParams = Type.Object({ user_id: userIdParameter })
 
 export const TaskParams = Type.Object({
   user_id: userIdParameter,
-  task_id: Type.String({ ...taskId, description: 'The id of the task.' }),
+  task_id: Type.String({ ...taskIdForm, description: 'The id of the task.' }),
 })
-
-export const ListQuery = Type.Object(
-  {
-    completed: Type.Optional(
-      Type.Boolean({ description: 'Only tasks that are (true) or are not (false) completed.' }),
-    ),
-    limit: Type.Optional(
-      Type.Integer({ minimum: 1, maximum: 500, description: 'Most tasks in one answer; 100 when left out.' }),
-    ),
-    cursor: Type.Optional(
-      Type.String({ minLength: 1, maxLength: 1_000, description: 'meta.next_cursor of the page before.' }),
-    ),
-  },
-  { additionalProperties: false },
-)
 
 export const NoQuery = Type.Object({}, { additionalProperties: false })
 
-const entityTags = {
+export const entityTags = {
   format: 'entity-tags',
   'x-message': 'must be quoted entity tags such as "7", or *',
   maxLength: 1_000,

@@ -1,5 +1,5 @@
 import type { TransactionScope, UserScope } from '../db/database.ts'
-import { call, selectList, sql, statement, type ValuesOf } from '../db/sql.ts'
+import { type Call, call, selectList, sql, statement, type ValuesOf } from '../db/sql.ts'
 import type { NewTask, Task, TaskChanges } from './task.ts'
 
 /** The columns of a task, as every statement that returns one names them. */
@@ -16,9 +16,16 @@ export const taskColumns = {
 } as const
 
 /** What a change did: it wrote, had nothing to write, or met another version than If-Match asks for. */
-const changeColumns = { ...taskColumns, outcome: 'text' } as const
+export const changeColumns = { ...taskColumns, outcome: 'text' } as const
 
 type ChangeRow = ValuesOf<typeof changeColumns>
+
+/**
+ * Whether a task is none of the trash, said so that the planner does not take one of the indexes of the lists, which hold
+ * such tasks alone and have the id as their last column: on a table without statistics they look as good to it as the
+ * primary key, and one task is then looked for among all of the user's.
+ */
+const isLive = sql`coalesce(t.deleted_at is null, false)`
 
 const get = statement(
   'get_task',
@@ -26,10 +33,11 @@ const get = statement(
   taskColumns,
   ({ user_id, id }) => sql`
   select ${selectList(taskColumns, 't')} from app.tasks t where t.user_id = ${user_id} and t.id = ${id}
-    and t.deleted_at is null`,
+    and ${isLive}`,
 )
 
-const lockCounter = statement(
+/** Makes the user's counter where there is none, and locks it for the rest of the transaction. */
+export const lockCounter = statement(
   'lock_counter',
   {},
   { version: 'int8' },
@@ -69,42 +77,6 @@ const create = statement(
   from existing x where not exists (select from created)`,
 )
 
-const createMany = statement(
-  'create_tasks',
-  { tasks: 'json' },
-  changeColumns,
-  ({ user_id, tasks }) => sql`
-  with items as materialized (
-    select item.* from rows from (
-      json_to_recordset(${tasks}) as (id uuid, title text, description text, completed boolean)
-    ) with ordinality as item (id, title, description, completed, position)),
-  existing as materialized (
-    select t.* from items i cross join lateral (
-      select ${selectList(taskColumns, 't')}, t.deleted_at
-      from app.tasks t where t.user_id = ${user_id} and t.id = i.id offset 0) t),
-  fresh as materialized (
-    select i.*, row_number() over (order by i.position) as place from items i
-    where not exists (select from existing e where e.id = i.id)),
-  counter as (
-    insert into app.change_counters as c (user_id, version) select ${user_id}, count(*) from fresh
-    on conflict (user_id) do update set version = c.version + excluded.version
-    returning c.version - (select count(*) from fresh) as before),
-  moment as materialized (select before, clock_timestamp() as now from counter),
-  remembered as (
-    delete from app.deletions d using fresh f where d.user_id = ${user_id} and d.id = f.id),
-  created as (
-    insert into app.tasks as t
-      (user_id, id, title, description, completed, completed_at, created_at, updated_at, version)
-    select ${user_id}, f.id, f.title, f.description, f.completed, case when f.completed then now end, now, now,
-      before + f.place
-    from moment, fresh f
-    returning ${selectList(taskColumns, 't')})
-  select ${selectList(taskColumns, 'x')}, 'changed' as outcome from created x
-  union all
-  select ${selectList(taskColumns, 'x')}, case when x.deleted_at is null then 'unchanged' else 'in_trash' end
-  from existing x`,
-)
-
 // The changes lock the counter row first, then the task: always in this order, so writers of one user queue and
 // never deadlock. FOR UPDATE on both makes PostgreSQL read the two rows again once the locks are held (EvalPlanQual),
 // so `current` is what the writer before left behind, not what this statement's snapshot saw. if_match holds the
@@ -126,7 +98,7 @@ const update = statement(
   with current as (
     select ${selectList(taskColumns, 't')}, c.version + 1 as next_version
     from app.change_counters c join app.tasks t on t.user_id = c.user_id
-    where c.user_id = ${user_id} and t.user_id = ${user_id} and t.id = ${id} and t.deleted_at is null
+    where c.user_id = ${user_id} and t.user_id = ${user_id} and t.id = ${id} and ${isLive}
     for update of c, t),
   wanted as (
     select c.*, greatest(clock_timestamp(), c.updated_at + interval '1 millisecond') as now,
@@ -162,7 +134,7 @@ const remove = statement(
       greatest(clock_timestamp(), t.updated_at + interval '1 millisecond') as now,
       coalesce(t.version = any(${if_match}), true) as matches
     from app.change_counters c join app.tasks t on t.user_id = c.user_id
-    where c.user_id = ${user_id} and t.user_id = ${user_id} and t.id = ${id} and t.deleted_at is null
+    where c.user_id = ${user_id} and t.user_id = ${user_id} and t.id = ${id} and ${isLive}
     for update of c, t),
   removed as (
     update app.tasks t set deleted_at = x.now, updated_at = x.now, version = x.next_version
@@ -173,19 +145,6 @@ const remove = statement(
     update app.change_counters c set version = r.version from removed r where c.user_id = ${user_id})
   select ${selectList(taskColumns, 'x')}, case when x.matches then 'changed' else 'mismatch' end as outcome
   from current x`,
-)
-
-const removeAll = statement(
-  'delete_tasks',
-  {},
-  { removed: 'int8' },
-  ({ user_id }) => sql`
-  with counter as (select user_id from app.change_counters where user_id = ${user_id} for update),
-  removed as (
-    delete from app.tasks t using counter c where t.user_id = ${user_id} and c.user_id = ${user_id} returning 1),
-  counted as (
-    update app.change_counters set version = version + 1 where user_id = ${user_id} and exists (select from removed))
-  select count(*) as removed from removed`,
 )
 
 const outcomes = ['changed', 'unchanged', 'mismatch', 'in_trash'] as const
@@ -199,7 +158,11 @@ export type ChangeOutcome = (typeof outcomes)[number]
 /** The task as the change left it (a delete: as it was before) and what the change did. */
 export type Change = { readonly outcome: ChangeOutcome; readonly task: Task }
 
-function toChange({ outcome, ...task }: ChangeRow): Change {
+/** A statement that changes tasks, with its values; toChange reads its rows. */
+export type ChangeCall = Call<typeof changeColumns>
+
+/** A row of a statement that changes tasks. */
+export function toChange({ outcome, ...task }: ChangeRow): Change {
   const known = outcomes.find((each) => each === outcome)
   if (known === undefined) throw new Error(`The store answered with the outcome ${outcome}`)
   return { outcome: known, task }
@@ -210,8 +173,11 @@ function toChange({ outcome, ...task }: ChangeRow): Change {
  * transaction of several writes does, so that writers of one user never wait for each other in a circle.
  */
 export function lockChanges(scope: TransactionScope): void {
-  scope.queue(call(lockCounter, {}))
+  scope.queue(lockCall)
 }
+
+/** The statement of lockChanges, for a runAll that is a transaction by itself. */
+export const lockCall = call(lockCounter, {})
 
 /** The user's task with this id, or undefined. */
 export async function findTask(scope: UserScope, id: string): Promise<Task | undefined> {
@@ -228,16 +194,6 @@ export async function insertTask(scope: UserScope, task: NewTask): Promise<Chang
 }
 
 /**
- * Inserts many tasks, at consecutive versions in their order, and finds those whose ids exist. The ids must differ, and
- * the transaction must hold the lock of lockChanges.
- *
- * @returns what became of each, in no order
- */
-export async function insertTasks(scope: TransactionScope, tasks: readonly NewTask[]): Promise<Change[]> {
-  return (await scope.run(createMany, { tasks })).map(toChange)
-}
-
-/**
  * Applies changes to a task.
  *
  * @param ifMatch the versions that the client allows, or null for any
@@ -249,8 +205,13 @@ export async function changeTask(
   changes: TaskChanges,
   ifMatch: readonly number[] | null,
 ): Promise<Change | undefined> {
+  return runChange(scope, changeCall(id, changes, ifMatch))
+}
+
+/** The statement of changeTask. */
+export function changeCall(id: string, changes: TaskChanges, ifMatch: readonly number[] | null): ChangeCall {
   const toggle = changes.completed === 'toggle'
-  const rows = await scope.run(update, {
+  return call(update, {
     id,
     title: changes.title ?? null,
     set_description: changes.description !== undefined,
@@ -259,7 +220,6 @@ export async function changeTask(
     toggle,
     if_match: ifMatch,
   })
-  return rows[0] && toChange(rows[0])
 }
 
 /** Moves a task to the trash, under the same terms as changeTask. */
@@ -268,19 +228,15 @@ export async function removeTask(
   id: string,
   ifMatch: readonly number[] | null,
 ): Promise<Change | undefined> {
-  const [row] = await scope.run(remove, { id, if_match: ifMatch })
-  return row && toChange(row)
+  return runChange(scope, removeCall(id, ifMatch))
 }
 
-/**
- * Removes all tasks of the user; returns how many there were. A statement sees what was there when it began: what the
- * writers before it in the queue have added meanwhile, the next one removes.
- */
-export async function removeAllTasks(scope: UserScope): Promise<number> {
-  let total = 0
-  for (;;) {
-    const [row] = await scope.run(removeAll, {})
-    if (row === undefined || row.removed === 0) return total
-    total += row.removed
-  }
+/** The statement of removeTask. */
+export function removeCall(id: string, ifMatch: readonly number[] | null): ChangeCall {
+  return call(remove, { id, if_match: ifMatch })
+}
+
+async function runChange(scope: UserScope, change: ChangeCall): Promise<Change | undefined> {
+  const [[row]] = await scope.runAll([change])
+  return row && toChange(row)
 }

@@ -11,6 +11,9 @@ export type Task = {
   readonly version: number
 }
 
+/** A task in the trash. */
+export type TrashedTask = Task & { readonly deleted_at: string }
+
 /** A task to create, valid and with its defaults filled in. */
 export type NewTask = {
   readonly id: string

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { type Accounts, openAccounts } from '../../src/accounts/accounts.ts'
 import { databaseUnavailable } from '../../src/db/sqlstate.ts'
-import { deleteAllTasks } from '../../src/tasks/commands.ts'
+import { eraseData } from '../../src/tasks/erase.ts'
 import { testSecret } from '../support/app.ts'
 import { createTestDatabase } from '../support/database.ts'
 import { addressOf, eventually, startService } from '../support/process.ts'
@@ -17,7 +17,7 @@ const service = await startAccounts({
   async onUserDeleted(userId) {
     if (failure !== undefined) throw failure
     erased.push(userId)
-    await deleteAllTasks(service.database.scopeFor(userId))
+    await eraseData(service.database.scopeFor(userId))
   },
 })
 const { url, testDatabase } = service
@@ -169,7 +169,7 @@ test('an erasure that fails the second time is tried again, and holds up no othe
   const warnings: string[] = []
   const failing = await startAnother(async (userId) => {
     if (userId === first.userId) throw new Error('no')
-    await deleteAllTasks(service.database.scopeFor(userId))
+    await eraseData(service.database.scopeFor(userId))
   }, warnings)
   await eventually(async () => (await countTasks(second)) === 0)
   await failing.close()
@@ -207,7 +207,7 @@ test('the service as a process erases tasks with the account', async () => {
 /** Another instance on the same database, prepared. */
 async function startAnother(
   onUserDeleted = async (userId: string) => {
-    await deleteAllTasks(service.database.scopeFor(userId))
+    await eraseData(service.database.scopeFor(userId))
   },
   warnings: string[] = [],
 ): Promise<Accounts> {

@@ -6,7 +6,7 @@ import { openVerifier } from '../../src/auth/configured-verifier.ts'
 import { type Database, openDatabase } from '../../src/db/database.ts'
 import type { App } from '../../src/http/server.ts'
 import { createLogger } from '../../src/ops/logging.ts'
-import { deleteAllTasks } from '../../src/tasks/commands.ts'
+import { eraseData } from '../../src/tasks/erase.ts'
 import { type Answer, type LogLine, memory, testSecret } from '../support/app.ts'
 import { createTestDatabase, type TestDatabase } from '../support/database.ts'
 
@@ -39,7 +39,7 @@ export async function startAccounts(options: Options = {}): Promise<AccountsServ
     secrets: [testSecret],
     publicUrl: undefined,
     onUserDeleted: async (userId) => {
-      await deleteAllTasks(database.scopeFor(userId))
+      await eraseData(database.scopeFor(userId))
     },
     passwordRateLimit: { windowS: 10, max: 1_000 },
     logger,

@@ -1,6 +1,9 @@
 import assert from 'node:assert/strict'
+import { hash } from 'node:crypto'
 import { test } from 'node:test'
+import { decodeCursor, encodeCursor } from '../../src/lib/cursor.ts'
 import { writeCursor } from '../../src/tasks/list-cursor.ts'
+import { readList } from '../../src/tasks/list-parameters.ts'
 import type { Task } from '../../src/tasks/task.ts'
 import { assertError, assertPage } from '../support/answers.ts'
 import { type Answer, type Client, makeTask, newUser, startApp } from '../support/app.ts'
@@ -161,8 +164,25 @@ test('a cursor used with another user or filter, or damaged, is INVALID_CURSOR',
 test('a forged cursor with a place that is none is INVALID_CURSOR', async () => {
   const user = service.as(newUser())
   const task = await makeTask(user)
-  for (const place of [{ created_at: 'x' }, { created_at: '' }, { id: 'x' }, { created_at: "'; --" }]) {
-    const cursor = writeCursor(user.userId, undefined, { ...task, ...place })
-    assertError(await user.get(`/api/me/tasks?cursor=${cursor}`), 400, 'INVALID_CURSOR')
+  const refuse = async (query: string) =>
+    assertError(await user.get(`/api/me/tasks?${query}`), 400, 'INVALID_CURSOR')
+  for (const sort of ['created_at', 'updated_at', 'title'] as const) {
+    const list = readList({ sort })
+    const times = ['x', '', "'; --", 'infinity', '+010000-01-01T00:00:00.000Z', '2026-01-01T00:00:00Z']
+    const values = sort === 'title' ? ['a\0b', '\ud800', 'x'.repeat(600)] : times
+    for (const place of [...values.map((value) => ({ [sort]: value })), { id: 'x' }, { id: `${task.id}x` }]) {
+      await refuse(`sort=${sort}&cursor=${writeCursor(user.userId, list, { ...task, ...place })}`)
+    }
+    const made = writeCursor(user.userId, list, task)
+    assertPage(await user.get(`/api/me/tasks?sort=${sort}&cursor=${made}`))
   }
+})
+
+test('a position that is not a list of texts is no cursor, though its digest is right', () => {
+  for (const payload of ['null', '5', '"x"', '{}', '[1]', '["x",null]', 'x', '']) {
+    const digest = hash('sha256', JSON.stringify([payload, 'binding']), 'base64url').slice(0, 22)
+    const cursor = Buffer.from(digest + payload).toString('base64url')
+    assert.equal(decodeCursor(cursor, ['binding']), undefined, payload)
+  }
+  assert.deepEqual(decodeCursor(encodeCursor(['a', 'b'], ['binding']), ['binding']), ['a', 'b'])
 })

@@ -98,7 +98,22 @@ const refused: readonly (readonly [query: string, ...Problem])[] = [
     (value) => [`completed=${value}`, 'query/completed', 'type'] as const,
   ),
   ['completed=true&completed=true', 'query/completed', 'type'],
+  ...['', '1', 'TRUE', 'yes'].map((value) => [`count=${value}`, 'query/count', 'type'] as const),
+  ...['', 'id', 'Title', '+title', '%20title', '--title', 'title,-title', 'created_at%20desc', 'version'].map(
+    (value) => [`sort=${value}`, 'query/sort', 'enum'] as const,
+  ),
+  ['q=', 'query/q', 'minLength'],
+  ['q', 'query/q', 'minLength'],
+  [`q=${'%F0%9F%98%80'.repeat(1_001)}`, 'query/q', 'maxLength'],
   ['cursor=a&cursor=a', 'query/cursor', 'type'],
+  ['cursor=', 'query/cursor', 'minLength'],
+  [`cursor=${'A'.repeat(4_001)}`, 'query/cursor', 'maxLength'],
+  ...['q', 'count', 'created_after', 'created_before', 'updated_after', 'updated_before'].map(
+    (name) => [`${name}=true&${name}=true`, `query/${name}`, 'type'] as const,
+  ),
+  ['sort=title&sort=title', 'query/sort', 'enum'],
+  ['created_at=2026-01-01T00:00:00Z', 'query/created_at', 'additionalProperties'],
+  ['order=title', 'query/order', 'additionalProperties'],
   ['limits=5', 'query/limits', 'additionalProperties'],
   ['Limit=5', 'query/Limit', 'additionalProperties'],
   ['limit[]=5', 'query/limit[]', 'additionalProperties'],
@@ -116,8 +131,16 @@ test('a parameter that is unknown or out of range is refused and named', async (
 })
 
 test('problems of all parameters are reported in one answer', async () => {
-  const answer = await service.as(newUser()).get('/api/me/tasks?limit=0&completed=x&page=2&cursor=damaged')
+  const parameters =
+    'limit=0&completed=x&page=2&cursor=damaged&q=&sort=id&created_after=x&updated_before=y&count=1'
+  const answer = await service.as(newUser()).get(`/api/me/tasks?${parameters}`, { 'if-none-match': '7' })
   assertError(answer, 422, 'VALIDATION_FAILED', [
+    ['headers/if-none-match', 'format'],
+    ['query/q', 'minLength'],
+    ['query/sort', 'enum'],
+    ['query/created_after', 'format'],
+    ['query/updated_before', 'format'],
+    ['query/count', 'type'],
     ['query/limit', 'minimum'],
     ['query/completed', 'type'],
     ['query/page', 'additionalProperties'],
@@ -127,11 +150,12 @@ test('problems of all parameters are reported in one answer', async () => {
 test('HEAD answers with the status and headers of GET and no body', async () => {
   const user = service.as(newUser())
   await storeTasks(service, user, 3)
-  for (const path of ['/api/me/tasks', '/api/me/tasks?limit=2', '/api/me/tasks?limit=0', '/api/x/tasks']) {
+  const queries = ['', '?limit=2', '?limit=0', '?q=task&sort=title&count=true&limit=1']
+  for (const path of [...queries.map((query) => `/api/me/tasks${query}`), '/api/x/tasks']) {
     const [get, head] = [await user.get(path), await user.request('HEAD', path)]
     assert.equal(head.status, get.status)
     assert.equal(head.text, '')
-    for (const name of ['content-type', 'content-length', 'cache-control', 'link']) {
+    for (const name of ['content-type', 'content-length', 'cache-control', 'link', 'etag']) {
       assert.equal(head.headers.get(name), get.headers.get(name), name)
     }
   }

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict'
 import { randomUUID } from 'node:crypto'
 import { test } from 'node:test'
 import type { Task } from '../../src/tasks/task.ts'
-import { assertError, assertTask } from '../support/answers.ts'
+import { assertError, assertTask, assertTrashedTask } from '../support/answers.ts'
 import { type Answer, type Client, makeTask, newUser, type TestService } from '../support/app.ts'
 
 export type ChangingOperation = {
@@ -10,20 +10,30 @@ export type ChangingOperation = {
   readonly change: (user: Client, id: string, headers: Record<string, string>) => Promise<Answer>
   /** Whether the answer shows the task as it was before the change. */
   readonly answersBefore?: boolean
+  /** Whether it is for tasks in the trash. */
+  readonly inTrash?: boolean
 }
 
 /** The tests of If-Match that every operation which changes one task must pass. */
 export function testIfMatch(
   service: TestService,
-  { change, answersBefore = false }: ChangingOperation,
+  { change, answersBefore = false, inTrash = false }: ChangingOperation,
 ): void {
-  async function makeChangedTask(): Promise<{ user: Client; task: Task; other: Task }> {
+  const assertAnswer = inTrash ? assertTrashedTask : assertTask
+  const list = inTrash ? '/api/me/trash' : '/api/me/tasks'
+
+  /** @returns a task at version 3, and the list that it is in */
+  async function makeChangedTask(): Promise<{ user: Client; task: Task; listed: Task[] }> {
     const user = service.as(newUser())
-    const other = await makeTask(user, { title: 'Another' })
-    const first = await makeTask(user, { title: 'First' })
-    const task = assertTask(await user.patch(`/api/me/tasks/${first.id}`, { title: 'Second' }), 200)
-    assert.deepEqual([other.version, task.version], [1, 3])
-    return { user, task, other }
+    await makeTask(user, { title: 'Another' })
+    const { id } = await makeTask(user, { title: 'First' })
+    if (inTrash) await user.delete(`/api/me/tasks/${id}`)
+    else await user.patch(`/api/me/tasks/${id}`, { title: 'Second' })
+    const listed: Task[] = (await user.get(list)).body.data
+    const task = listed[0]
+    assert.ok(task)
+    assert.deepEqual([task.id, task.version, listed.length], [id, 3, inTrash ? 1 : 2])
+    return { user, task, listed }
   }
 
   const matching = [
@@ -40,7 +50,7 @@ export function testIfMatch(
     test(`If-Match ${value} holds for version 3, and the change is made`, async () => {
       const { user, task } = await makeChangedTask()
       const answer = await change(user, task.id, { 'if-match': value })
-      assertTask(answer, 200, { id: task.id, version: answersBefore ? 3 : 4 })
+      assertAnswer(answer, 200, { id: task.id, version: answersBefore ? 3 : 4 })
     })
   }
 
@@ -63,12 +73,12 @@ export function testIfMatch(
   ]
   for (const value of failing) {
     test(`If-Match ${value.slice(0, 30)} does not hold for version 3: 412 with the current task, and no change`, async () => {
-      const { user, task, other } = await makeChangedTask()
+      const { user, task, listed } = await makeChangedTask()
       const answer = await change(user, task.id, { 'if-match': value })
       assertError(answer, 412, 'PRECONDITION_FAILED', [['headers/if-match', 'mismatch']])
       assert.deepEqual(answer.body.error.details[0].current, task)
       assert.equal(answer.headers.get('etag'), '"3"')
-      assert.deepEqual((await user.get('/api/me/tasks')).body.data, [task, other])
+      assert.deepEqual((await user.get(list)).body.data, listed)
       assert.equal((await makeTask(user)).version, 4)
     })
   }
@@ -76,11 +86,11 @@ export function testIfMatch(
   const malformed = ['3', '"3', '3"', "'3'", '"3" "4"', '*, "3"', 'w/"3"', 'W/3', 'W/*', '"3";', '"a b"']
   for (const value of malformed) {
     test(`If-Match ${value} is malformed: 422, and no change`, async () => {
-      const { user, task } = await makeChangedTask()
+      const { user, task, listed } = await makeChangedTask()
       assertError(await change(user, task.id, { 'if-match': value }), 422, 'VALIDATION_FAILED', [
         ['headers/if-match', 'format'],
       ])
-      assertTask(await user.get(`/api/me/tasks/${task.id}`), 200, task)
+      assert.deepEqual((await user.get(list)).body.data, listed)
     })
   }
 

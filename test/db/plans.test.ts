@@ -2,11 +2,13 @@ import assert from 'node:assert/strict'
 import { randomUUID } from 'node:crypto'
 import { after, test } from 'node:test'
 import pg from 'pg'
-import { appRole, scopeText } from '../../src/db/scope.ts'
-import { type Statement, sql, statement, statements, toValues } from '../../src/db/sql.ts'
+import { appRole, observerRole, scopeText } from '../../src/db/scope.ts'
+import { observerStatements, type Statement, sql, statement, statements, toValues } from '../../src/db/sql.ts'
 // Registers every statement of the service.
 import '../../src/app.ts'
+import '../../src/tasks/sweep.ts'
 import { createTestDatabase } from '../support/database.ts'
+import { isListStatement, wholeList } from '../support/list-values.ts'
 
 // What each statement reads, on 100,000 tasks of 1,000 users and 5,000 of one more: under the scope's role and user,
 // with the plan made for the values and with the plan made for any, in a transaction that is rolled back.
@@ -23,10 +25,33 @@ await testDatabase.query(`
     select 0 as u, i from generate_series(1, 5000) i
     union all select u, i from generate_series(1, 1000) u, generate_series(1, 100) i) task,
     lateral (select timestamptz '2026-01-01' + i * interval '1 hour' + u * interval '1 s') at (created)`)
+// The same in the trash and removed for good, the older half of them due; and idempotency keys, one in ten of them expired.
 await testDatabase.query(`
-  insert into app.change_counters (user_id, version) select user_id, max(version) from app.tasks group by user_id`)
+  with many as (
+    select 'user-' || u as user_id, i, i % 50 = 0 as completed,
+      now() - case when i % 100 < 50 then interval '100 days' else interval '0 days' end - i * interval '1 minute' as at
+    from (
+      select 0 as u, i from generate_series(1, 5000) i
+      union all select u, i from generate_series(1, 1000) u, generate_series(1, 100) i) each),
+  trash as (
+    insert into app.tasks
+      (user_id, id, title, description, completed, completed_at, created_at, updated_at, deleted_at, version)
+    select user_id, md5(user_id || ' trash ' || i)::uuid, 'Trash ' || i, repeat('words ', 20), completed, case when completed then at end,
+      at, at, at, 10000 + i from many)
+  insert into app.deletions (user_id, id, version, removed_at)
+  select user_id, md5(user_id || ' gone ' || i)::uuid, 20000 + i, at from many`)
+await testDatabase.query(`
+  insert into app.change_counters (user_id, version) select user_id, 30000 from app.tasks group by user_id`)
+await testDatabase.query(`
+  insert into app.idempotency_keys (user_id, key, fingerprint, answer, expires_at)
+  select 'user-' || u, 'key-' || i, 'x', '{}', now() + case when i % 10 = 0 then interval '-1 h' else interval '1 h' end
+  from (
+    select 0 as u, i from generate_series(1, 5000) i
+    union all select u, i from generate_series(1, 1000) u, generate_series(1, 10) i) kept`)
 await testDatabase.query('vacuum analyze app.tasks')
 await testDatabase.query('vacuum analyze app.change_counters')
+await testDatabase.query('vacuum analyze app.deletions')
+await testDatabase.query('vacuum analyze app.idempotency_keys')
 const client = new pg.Client(testDatabase.connection)
 await client.connect()
 after(async () => {
@@ -36,6 +61,10 @@ after(async () => {
 
 type Values = Readonly<Record<string, unknown>>
 
+const [trashed] = await testDatabase.query<{ id: string; deleted_at: string }>(
+  `select id, deleted_at::text from app.tasks where user_id = '${largest}' and version = 10060`,
+)
+assert.ok(trashed)
 const [some] = await testDatabase.query<{ id: string }>(
   `select id from app.tasks where user_id = '${largest}' and version = 2500`,
 )
@@ -43,7 +72,6 @@ assert.ok(some)
 const { id } = some
 /** The longest page: 500 tasks, and the one that tells whether another follows. */
 const limit = 501
-const halfWay = { created_at: '2026-04-15T04:00:00.000Z', id }
 const noChange = {
   title: null,
   set_description: false,
@@ -52,8 +80,17 @@ const noChange = {
   toggle: false,
   if_match: null,
 }
+const newest = { deleted_at: 'infinity', id: 'ffffffff-ffff-ffff-ffff-ffffffffffff' }
+const batch = { lock_key: 1, limit: 500 }
 const newTask = { title: 'New', description: null, completed: true }
 const newTasks = Array.from({ length: 100 }, () => ({ id: randomUUID(), ...newTask }))
+
+const firstId = '00000000-0000-0000-0000-000000000000'
+const time = '2026-04-15T04:00:00.000Z'
+const imported = (each: string) => ({
+  ...{ id: each, title: 'Imported', description: null, completed: true, completed_at: time },
+  ...{ created_at: time, updated_at: null, deleted_at: null },
+})
 
 /** Values of each statement, for the user with the most tasks, and how many rows one scan may read with them. */
 const cases: Readonly<Record<string, readonly { values: Values; rows: number }[]>> = {
@@ -62,6 +99,17 @@ const cases: Readonly<Record<string, readonly { values: Values; rows: number }[]
     { values: { id: randomUUID() }, rows: 0 },
   ],
   lock_counter: [{ values: {}, rows: 0 }],
+  lock_idempotency_key: [{ values: { key: 'key-1' }, rows: 0 }],
+  find_idempotency_key: [
+    { values: { key: 'key-7' }, rows: 1 },
+    // Expired, and unknown.
+    { values: { key: 'key-10' }, rows: 1 },
+    { values: { key: 'other' }, rows: 0 },
+  ],
+  keep_idempotency_key: [
+    { values: { key: 'other', fingerprint: 'x', answer: {} }, rows: 0 },
+    { values: { key: 'key-10', fingerprint: 'x', answer: {} }, rows: 0 },
+  ],
   create_task: [{ values: { id: randomUUID(), ...newTask }, rows: 0 }],
   update_task: [
     { values: { id, ...noChange, title: 'Other', set_description: true }, rows: 1 },
@@ -71,29 +119,75 @@ const cases: Readonly<Record<string, readonly { values: Values; rows: number }[]
   ],
   delete_task: [{ values: { id, if_match: [2500] }, rows: 1 }],
   create_tasks: [{ values: { tasks: newTasks }, rows: 0 }],
-  delete_tasks: [{ values: {}, rows: 5000 }],
-  list_tasks: [
-    { values: { limit }, rows: limit },
-    { values: { limit: 2 }, rows: 2 },
+  export_tasks: [
+    { values: { from: firstId, limit }, rows: limit },
+    { values: { from: id, limit: 20 }, rows: 20 },
   ],
-  list_tasks_after: [{ values: { limit, ...halfWay }, rows: limit }],
-  list_tasks_by_completed: [
-    { values: { limit, completed: false }, rows: limit },
-    // Fewer than a page: all of them, and no others.
-    { values: { limit, completed: true }, rows: 100 },
+  import_tasks: [
+    // A look-up for each line, which finds one row at most: a little over 1 is the rounding of an average.
+    { values: { tasks: [imported(id), ...newTasks.map((task) => imported(task.id))] }, rows: 2 },
+    { values: { tasks: Array.from({ length: 500 }, () => imported(randomUUID())) }, rows: 2 },
   ],
-  list_tasks_by_completed_after: [
-    { values: { limit, completed: false, ...halfWay }, rows: limit },
-    { values: { limit: 21, completed: true, ...halfWay }, rows: 21 },
+  expire_cursors: [{ values: {}, rows: 1 }],
+  erase_tasks: [
+    { values: { from: firstId, limit: 500 }, rows: 500 },
+    { values: { from: id, limit: 5 }, rows: 6 },
   ],
+  erase_deletions: [{ values: { from: firstId, limit: 500 }, rows: 500 }],
+  erase_idempotency_keys: [{ values: { from: '', limit: 500 }, rows: 500 }],
+  restore_task: [
+    { values: { id: trashed.id }, rows: 1 },
+    { values: { id }, rows: 1 },
+    { values: { id: randomUUID() }, rows: 1 },
+  ],
+  purge_task: [
+    { values: { id: trashed.id, if_match: null }, rows: 1 },
+    { values: { id: trashed.id, if_match: [10060] }, rows: 1 },
+    { values: { id, if_match: null }, rows: 1 },
+  ],
+  empty_trash: [
+    { values: { limit: 5000 }, rows: 5000 },
+    { values: { limit: 100 }, rows: 100 },
+  ],
+  list_trash: [
+    { values: { limit, known: [], ...newest }, rows: limit },
+    { values: { limit, known: [], ...trashed }, rows: limit },
+    { values: { limit: 2, known: [], ...trashed }, rows: 2 },
+    { values: { limit, known: [30000], ...newest }, rows: 1 },
+  ],
+  count_trash: [
+    { values: { known: [] }, rows: 5000 },
+    { values: { known: [30000] }, rows: 1 },
+  ],
+  sweep_trash: [
+    { values: { ...batch, days: 30 }, rows: 500 },
+    { values: { ...batch, days: 200 }, rows: 1 },
+  ],
+  sweep_deletions: [
+    { values: { ...batch, days: 90 }, rows: 500 },
+    { values: { ...batch, days: 200 }, rows: 1 },
+  ],
+  sweep_idempotency_keys: [{ values: batch, rows: 500 }],
   list_changes: [
     { values: { after: 0, start: null, limit }, rows: limit },
     { values: { after: 2500, start: 5000, limit }, rows: limit },
-    { values: { after: 4990, start: 4990, limit }, rows: 10 },
+    { values: { after: 24_990, start: 24_990, limit }, rows: 10 },
     // Nothing new, and nothing but the counter.
-    { values: { after: 5000, start: 5000, limit: 101 }, rows: 1 },
+    { values: { after: 30_000, start: 30_000, limit: 101 }, rows: 1 },
     { values: { after: 0, start: null, limit: 0 }, rows: 1 },
   ],
+  ...Object.fromEntries(declared.filter(isListStatement).map((each) => [each.name, listCases(each)])),
+}
+
+/** What list-plans.test.ts looks at more closely: a list of those that are not completed, or of all. */
+function listCases({ name, parameters }: Statement): { values: Values; rows: number }[] {
+  const values = wholeList(parameters)
+  if (!name.startsWith('list')) return [{ values, rows: 5000 }]
+  return [
+    { values, rows: limit },
+    { values: { ...values, limit: 2 }, rows: 2 },
+    { values: { ...values, known: [5000, 30000] }, rows: 1 },
+  ]
 }
 
 type Node = {
@@ -109,18 +203,17 @@ type Node = {
 
 /** Runs a statement in a scope, with one kind of plan, and returns what it did; nothing of it stays. */
 async function explain(
-  { text }: Statement,
-  [user, ...values]: readonly unknown[],
+  { text }: { readonly text: string },
+  values: readonly unknown[],
   mode: string,
+  role = appRole,
 ): Promise<Node[]> {
   await client.query('begin')
   try {
-    await client.query(scopeText, [appRole, user, '0'])
+    await client.query(scopeText, [role, role === appRole ? values[0] : '', '0'])
     await client.query(`select set_config('plan_cache_mode', $1, true)`, [mode])
     await client.query(`prepare explained as ${text}`)
-    const literals = [user, ...values].map((value) =>
-      value === null ? 'null' : pg.escapeLiteral(String(value)),
-    )
+    const literals = values.map((value) => (value === null ? 'null' : pg.escapeLiteral(String(value))))
     const { rows } = await client.query<{ 'QUERY PLAN': [{ Plan: Node }] }>(
       `explain (analyze, timing off, format json) execute explained (${literals.join(', ')})`,
     )
@@ -198,6 +291,32 @@ for (const each of declared) {
       summary.push(
         `${each.name.padEnd(30)} ${mode.padEnd(8)} ${String(rowsRead(seen)).padStart(4)}  ${indexes}`,
       )
+    })
+  }
+}
+
+/** As `cases`, for the statements that look across users; a scan may be repeated for each user of a page. */
+const observerCases: Readonly<Record<string, readonly { values: Values; rows: number }[]>> = {
+  find_due_users: [
+    { values: { after: '', limit: 400, trash_days: 30, deletions_days: 90 }, rows: 400 },
+    { values: { after: 'user-5', limit: 400, trash_days: 200, deletions_days: 200 }, rows: 400 },
+    { values: { after: 'user-998', limit: 400, trash_days: 30, deletions_days: 90 }, rows: 1 },
+  ],
+}
+
+// changed-counters.test.ts looks at the one that is asked about given users.
+for (const each of [...observerStatements.values()].filter(({ name }) => name !== 'changed_counters')) {
+  for (const mode of ['custom', 'generic']) {
+    test(`${each.name}: its ${mode} plan finds users along an index, and of each no more than a row`, async () => {
+      const own = observerCases[each.name]
+      assert.ok(own, 'a statement that looks across users needs values in this file')
+      for (const { values, rows } of own) {
+        const nodes = await explain(each, toValues(each, values as never), `force_${mode}_plan`, observerRole)
+        const problems = problemsOf(nodes, rows).filter(
+          (problem) => !/^change_counters_pkey is not entered by user_id: \(user_id > /.test(problem),
+        )
+        assert.deepEqual(problems, [], JSON.stringify(values))
+      }
     })
   }
 }

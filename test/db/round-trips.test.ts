@@ -101,9 +101,21 @@ const oneScope = /^P?BEP?BES$/
 
 type Operation = (user: Client, id: string) => Promise<{ status: number }>
 
-const operations: Readonly<Record<string, readonly [number, Operation]>> = {
+/** What comes before an operation on a task in the trash, and is not counted. */
+const inTrash: Operation = (user, id) => user.delete(`/api/me/tasks/${id}`)
+
+const operations: Readonly<Record<string, readonly [number, Operation, Operation?]>> = {
   listTasks: [200, (user) => user.get('/api/me/tasks?limit=1')],
   'listTasks of the completed': [200, (user) => user.get('/api/me/tasks?completed=true')],
+  'listTasks with a search': [200, (user) => user.get('/api/me/tasks?q=x&sort=title')],
+  'listTasks that the client knows': [
+    304,
+    (user) => user.get('/api/me/tasks?sort=-title', { 'if-none-match': '*' }),
+  ],
+  'listTasks that the client knew before': [
+    200,
+    (user) => user.get('/api/me/tasks?sort=updated_at', { 'if-none-match': 'W/"0.AAAAAAAA"' }),
+  ],
   createTask: [201, (user) => user.post('/api/me/tasks', { title: 'x' })],
   'createTask with an id': [201, (user) => user.post('/api/me/tasks', { title: 'x', id: randomUUID() })],
   getTask: [200, (user, id) => user.get(`/api/me/tasks/${id}`)],
@@ -116,6 +128,30 @@ const operations: Readonly<Record<string, readonly [number, Operation]>> = {
   completeTask: [200, (user, id) => user.patch(`/api/me/tasks/${id}/complete`, { completed: true })],
   'completeTask as a toggle': [200, (user, id) => user.patch(`/api/me/tasks/${id}/complete`)],
   deleteTask: [200, (user, id) => user.delete(`/api/me/tasks/${id}`)],
+  restoreTask: [200, (user, id) => user.post(`/api/me/tasks/${id}/restore`), inTrash],
+  'restoreTask of a task that is not in the trash': [
+    200,
+    (user, id) => user.post(`/api/me/tasks/${id}/restore`),
+  ],
+  'restoreTask of no task': [404, (user) => user.post(`/api/me/tasks/${randomUUID()}/restore`)],
+  listTrash: [200, (user) => user.get('/api/me/trash?limit=1'), inTrash],
+  'listTrash that the client has': [
+    304,
+    (user) => user.get('/api/me/trash', { 'if-none-match': '*' }),
+    inTrash,
+  ],
+  'listTrash that the client has no more': [
+    200,
+    (user) => user.get('/api/me/trash', { 'if-none-match': 'W/"1"' }),
+    inTrash,
+  ],
+  purgeTask: [200, (user, id) => user.delete(`/api/me/trash/${id}`), inTrash],
+  'purgeTask of another version': [
+    412,
+    (user, id) => user.delete(`/api/me/trash/${id}`, { 'if-match': '"9"' }),
+    inTrash,
+  ],
+  'purgeTask of a task that is not in the trash': [404, (user, id) => user.delete(`/api/me/trash/${id}`)],
   listChanges: [200, (user) => user.get('/api/me/changes')],
   'listChanges after a cursor that is ahead': [
     410,
@@ -134,11 +170,12 @@ const operations: Readonly<Record<string, readonly [number, Operation]>> = {
   ],
 }
 
-for (const [name, [status, operation]] of Object.entries(operations)) {
+for (const [name, [status, operation, prepare]] of Object.entries(operations)) {
   test(`${name} costs one round trip, its parse included, and no parse the second time`, async () => {
     for (const form of [oneScope, /^BEBES$/]) {
       const user = service.as(newUser())
       const { id } = await makeTask(user)
+      await prepare?.(user, id)
       const sent = await sentDuring(async () => assert.equal((await operation(user, id)).status, status))
       assert.match(sent, form)
     }
@@ -163,6 +200,33 @@ test('every page of a list costs one round trip', async () => {
   assert.equal(pages, 3)
 })
 
+test('the trash is emptied in one round trip: the lock, and the statement that begins once it is held', async () => {
+  const user = service.as(newUser())
+  const { id } = await makeTask(user)
+  await inTrash(user, id)
+  for (const removed of [1, 0]) {
+    const sent = await sentDuring(async () => {
+      assert.equal((await user.delete('/api/me/trash')).body.data.removed, removed)
+    })
+    assert.match(sent, /^P?BE(P?BE){2}S$/)
+  }
+})
+
+test('a list with its total costs one round trip, also where the client knows it', async () => {
+  const user = service.as(newUser())
+  await makeTask(user)
+  for (const [known, status] of [
+    ['"x"', 200],
+    ['*', 304],
+  ] as const) {
+    const sent = await sentDuring(async () => {
+      const answer = await user.get('/api/me/tasks?count=true&sort=-updated_at', { 'if-none-match': known })
+      assert.equal(answer.status, status)
+    })
+    assert.match(sent, /^BE(P?BE){2}S$/)
+  }
+})
+
 test('a create whose id exists costs one too', async () => {
   const user = service.as(newUser())
   const { id } = await makeTask(user, { title: 'x', id: randomUUID() })
@@ -174,6 +238,118 @@ test('a create whose id exists costs one too', async () => {
       assert.equal((await user.post('/api/me/tasks', { title, id })).status, status)
     })
     assert.match(sent, oneScope)
+  }
+})
+
+/** begin, the scope, the bound on idleness, the lock, the look-up. */
+const claim = '(P?BE){5}S'
+const withKey = new RegExp(`^${claim}P?BES(P?BE){2}S$`)
+const again = new RegExp(`^${claim}P?BES$`)
+
+test('with an Idempotency-Key a write costs three: its claim, the write, the answer with the commit', async () => {
+  const user = service.as(newUser())
+  const { id } = await makeTask(user)
+  const nobodys = randomUUID()
+  for (const [status, write] of [
+    [201, (key) => user.post('/api/me/tasks', { title: 'x' }, key)],
+    [200, (key) => user.patch(`/api/me/tasks/${id}`, { title: 'y' }, key)],
+    [200, (key) => user.patch(`/api/me/tasks/${id}/complete`, undefined, key)],
+    [404, (key) => user.patch(`/api/me/tasks/${nobodys}`, { title: 'y' }, key)],
+  ] as const satisfies readonly [number, (key: Record<string, string>) => Promise<{ status: number }>][]) {
+    const key = { 'idempotency-key': randomUUID() }
+    assert.match(await sentDuring(async () => assert.equal((await write(key)).status, status)), withKey)
+    assert.match(await sentDuring(async () => assert.equal((await write(key)).status, status)), again)
+  }
+})
+
+test('a key costs two where nothing is done: a request that is not valid, another request with the key', async () => {
+  const user = service.as(newUser())
+  const key = { 'idempotency-key': randomUUID() }
+  for (const form of [new RegExp(`^${claim}(P?BE){2}S$`), again]) {
+    assert.match(await sentDuring(async () => user.post('/api/me/tasks', {}, key)), form)
+  }
+  const reused = async () => {
+    const { body } = await user.post('/api/me/tasks', { title: 'x' }, key)
+    assert.equal(body.error.code, 'IDEMPOTENCY_KEY_REUSED')
+  }
+  assert.match(await sentDuring(reused), again)
+})
+
+/** 100 operations, each of another kind than the one before, and 100 creates: the most and the fewest statements. */
+const batchesOf = (id: string): readonly unknown[][] => [
+  Array.from({ length: 100 }, (_, at) =>
+    at % 2 === 0
+      ? { op: 'create', task: { title: 'x' } }
+      : { op: 'update', id, changes: { title: `Title ${at}` } },
+  ),
+  Array.from({ length: 100 }, () => ({ op: 'create', task: { title: 'x' } })),
+  [{ op: 'update', id, changes: {} }],
+]
+const gone = { op: 'delete', id: randomUUID() }
+const batchCosts = [
+  ['independent', [], {}, 200, 1, 'the scope, the lock and its statements'],
+  ['independent', [gone], {}, 200, 1, 'whatever fails'],
+  ['atomic', [], {}, 200, 2, 'the statements, then the commit'],
+  ['atomic', [gone], {}, 404, 2, 'the statements, then the rollback'],
+  ['independent', [], { 'idempotency-key': 'a' }, 200, 3, 'the key, the statements, then answer and commit'],
+  ['atomic', [gone], { 'idempotency-key': 'b' }, 404, 3, 'the same, with a savepoint'],
+] as const
+for (const [mode, failing, headers, status, trips, why] of batchCosts) {
+  const kind = `${mode} batch ${'idempotency-key' in headers ? 'with a key ' : ''}that answers ${status}`
+  test(`a ${kind} costs ${trips}, whatever is in it: ${why}`, async () => {
+    const user = service.as(newUser())
+    const { id } = await makeTask(user)
+    for (const [place, operations] of batchesOf(id).entries()) {
+      const body = { mode, operations: [...operations.slice(failing.length), ...failing] }
+      if (body.operations.length === 0) continue
+      const own = Object.entries(headers).map(([name, value]) => [name, `${value}${place}`])
+      const sent = await sentDuring(async () => {
+        const answer = await user.post('/api/me/tasks/batch', body, Object.fromEntries(own))
+        assert.equal(answer.status, status, answer.text)
+      })
+      assert.equal([...sent].filter((type) => type === sync || type === query).length, trips, sent)
+    }
+  })
+}
+
+test('100 creates of a batch are one statement', async () => {
+  const user = service.as(newUser())
+  const operations = Array.from({ length: 100 }, () => ({ op: 'create', task: { title: 'x' } }))
+  const sent = await sentDuring(() => user.post('/api/me/tasks/batch', { mode: 'independent', operations }))
+  assert.match(sent, /^BEP?BEP?BES$/)
+})
+
+test('an atomic batch that meets another version costs one more, to show the task as it is', async () => {
+  const user = service.as(newUser())
+  const { id } = await makeTask(user)
+  const operations = [{ op: 'delete', id, if_version: 9 }]
+  const sent = await sentDuring(async () => {
+    assert.equal((await user.post('/api/me/tasks/batch', { operations })).status, 412)
+  })
+  assert.equal([...sent].filter((type) => type === sync || type === query).length, 3, sent)
+})
+
+test('an import costs a round trip for 500 lines and its commit, an export one for a page and its commit', async () => {
+  const user = service.as(newUser())
+  const importLines =
+    (count: number, query = '') =>
+    () =>
+      user.request('POST', `/api/me/import${query}`, {
+        raw: Array.from({ length: count }, () => `{"title":"x"}\n`).join(''),
+        headers: { 'content-type': 'application/x-ndjson' },
+      })
+  for (const [trips, request] of [
+    [2, importLines(500)],
+    [3, importLines(501)],
+    [2, importLines(1, '?dry_run=true')],
+    [0, importLines(0)],
+    [4, () => user.get('/api/me/export')],
+    [0, () => user.request('HEAD', '/api/me/export')],
+    // The counter, three pages of tasks, deletions, keys, commit.
+    [7, () => user.delete('/api/me/data', { confirm: 'erase' })],
+  ] as const) {
+    const sent = await sentDuring(async () => assert.equal((await request()).status, 200))
+    assert.equal([...sent].filter((type) => type === sync).length, trips, String(request))
   }
 })
 
@@ -195,7 +371,15 @@ test('what is refused before the database costs nothing', async () => {
         user.request('POST', '/api/me/tasks', { raw: '{', headers: { 'content-type': 'application/json' } }),
     ],
     [422, () => user.post('/api/me/tasks', { title: '' })],
+    [422, () => user.post('/api/me/tasks', { title: 'x' }, { 'idempotency-key': '' })],
+    [401, () => service.anonymous().post('/api/me/tasks', { title: 'x' }, { 'idempotency-key': 'key' })],
     [422, () => user.get('/api/me/tasks/x')],
+    [422, () => user.post(`${task}/restore`, {})],
+    [400, () => user.get('/api/me/trash?cursor=x')],
+    [412, () => user.delete('/api/me/trash', { 'if-match': '"1"' })],
+    [422, () => user.post('/api/me/tasks/batch', { operations: [] })],
+    [422, () => user.post('/api/me/tasks/batch', { operations: [gone, null] })],
+    [200, () => user.post('/api/me/tasks/batch', { mode: 'independent', operations: [null] })],
     [422, () => user.patch(task, { title: 'y' }, { 'if-match': '1' })],
     [400, () => user.get('/api/me/tasks?cursor=x')],
     [400, () => user.get('/api/me/changes?since=x')],
@@ -211,7 +395,10 @@ test('a user needs no transaction of several messages, and no text is sent with 
   const user = service.as(newUser())
   const texts = tap.texts.length
   const { id } = await makeTask(user, { title: 'a title that is only a value' })
-  for (const [, operation] of Object.values(operations)) await operation(user, id)
+  for (const [, operation, prepare] of Object.values(operations)) {
+    await prepare?.(user, id)
+    await operation(user, id)
+  }
   assert.ok(tap.texts.length > 0, 'the tap reads texts')
   for (const text of tap.texts.slice(texts))
     assert.doesNotMatch(text, /^\s*(begin|commit|set)\b|only a value/i)

@@ -5,8 +5,11 @@ import pg from 'pg'
 import { openDatabase } from '../../src/db/database.ts'
 import { appRole, scopeText } from '../../src/db/scope.ts'
 import { statements } from '../../src/db/sql.ts'
+// Registers the statements that app.ts does not need.
+import '../../src/tasks/sweep.ts'
 import { newUser, startApp } from '../support/app.ts'
 import { createTestDatabase, type TestDatabase } from '../support/database.ts'
+import { isListStatement, wholeList } from '../support/list-values.ts'
 
 // Each of the three walls between users, with the other two taken away.
 
@@ -18,13 +21,13 @@ type Row = Readonly<Record<string, unknown>>
 const newIds = () => Array.from({ length: 3 }, () => randomUUID())
 
 /**
- * Two users with three tasks each.
+ * Two users with three tasks and an idempotency key each.
  *
- * @param sameIds whether the tasks of the second have the ids of the first's
+ * @param sameIds whether the tasks and the key of the second have the ids of the first's
  * @returns the user to protect, the one who attacks, and the ids of the first's tasks
  */
 async function twoUsers({ query }: TestDatabase, sameIds = false) {
-  const make = async (title: string, ids: string[]) => {
+  const make = async (title: string, ids: string[], key = 'key') => {
     const user = newUser()
     await query('insert into app.change_counters (user_id, version) values ($1, 3)', [user])
     await query(
@@ -32,10 +35,34 @@ async function twoUsers({ query }: TestDatabase, sameIds = false) {
       select $1, id, $2, $2, false, now(), now(), place from unnest($3::uuid[]) with ordinality u (id, place)`,
       [user, title, ids],
     )
+    await query(
+      `insert into app.idempotency_keys (user_id, key, fingerprint, answer, expires_at)
+      values ($1, $2, $3, json_build_object('data', $3::text), now() + interval '1 h')`,
+      [user, key, title],
+    )
     return user
   }
   const ids = newIds()
-  return { a: await make(secret, ids), b: await make('Own', sameIds ? ids : newIds()), ids }
+  const a = await make(secret, ids)
+  const b = sameIds ? await make('Own', ids) : await make('Own', newIds(), 'own key')
+  return { a, b, ids }
+}
+
+/** Moves all tasks of users to the trash, long ago, and gives each three deletions and idempotency keys of that time. */
+async function makeAllDue({ query }: TestDatabase, users: readonly string[]): Promise<void> {
+  const longAgo = '2020-01-01T00:00:00.000Z'
+  await query('update app.change_counters set version = 6 where user_id = any($1)', [users])
+  await query('update app.tasks set deleted_at = $2 where user_id = any($1)', [users, longAgo])
+  await query(
+    `insert into app.deletions (user_id, id, version, removed_at)
+    select u, md5(n::text)::uuid, 3 + n, $2 from unnest($1::text[]) u, generate_series(1, 3) n`,
+    [users, longAgo],
+  )
+  await query(
+    `insert into app.idempotency_keys (user_id, key, fingerprint, answer, expires_at)
+    select u, n, 'x', to_json($3::text), $2 from unnest($1::text[]) u, generate_series(1, 3) n`,
+    [users, longAgo, secret],
+  )
 }
 
 /** Everything stored of a user. */
@@ -70,19 +97,25 @@ describe('wall 1, the path, with no database behind it', () => {
   const task = `/tasks/${randomUUID()}`
   const operations = [
     ['GET', '/tasks'],
-    ['POST', '/tasks', { title: 'Buy milk' }],
+    ['POST', '/tasks', { json: { title: 'Buy milk' } }],
     ['GET', task],
-    ['PUT', task, { title: 'Buy milk' }],
-    ['PATCH', task, { title: 'Buy milk' }],
-    ['PATCH', `${task}/complete`, { completed: true }],
+    ['PUT', task, { json: { title: 'Buy milk' } }],
+    ['PATCH', task, { json: { title: 'Buy milk' } }],
+    ['PATCH', `${task}/complete`, { json: { completed: true } }],
     ['DELETE', task],
+    ['POST', `${task}/restore`],
+    ['GET', '/trash'],
+    ['DELETE', task.replace('tasks', 'trash')],
+    ['DELETE', '/trash'],
+    ['GET', '/export'],
+    ['POST', '/import', { raw: '{"title":"x"}', headers: { 'content-type': 'application/x-ndjson' } }],
+    ['DELETE', '/data', { headers: { confirm: 'erase' } }],
   ] as const
 
   test('another user is 403 and no token 401 for every operation, though the database is gone', async () => {
     await dropped.drop()
     const user = service.as(newUser())
-    for (const [method, path, json] of operations) {
-      const body = json === undefined ? {} : { json }
+    for (const [method, path, body = {}] of operations) {
       const own = await user.request(method, `/api/${user.userId}${path}`, body)
       assert.equal(own.body.error.code, 'DATABASE_UNAVAILABLE', 'the database is gone')
       const before = service.database.roundTrips
@@ -98,22 +131,43 @@ describe('wall 1, the path, with no database behind it', () => {
 describe('wall 2, the scope, without row-level security and with the ids of another user', () => {
   const change = { title: 'Mine', set_description: true, description: 'Mine', completed: true, toggle: false }
   const content = { title: 'Mine', description: null, completed: false }
-  const first = { created_at: '9999-12-31T00:00:00.000Z', id: 'ffffffff-ffff-ffff-ffff-ffffffffffff' }
+  const newest = { deleted_at: 'infinity', id: 'ffffffff-ffff-ffff-ffff-ffffffffffff' }
+  const batch = { lock_key: 1, limit: 500 }
+  /** Statements that find something to do where everything is in the trash and due. */
+  const ofTrash = /trash|^restore_|^purge_|^sweep_/
   /** Values that aim at the tasks of another user, and how many rows they bring: without, and with, the same ids. */
   const attacks: Readonly<
     Record<string, (ids: string[]) => [values: Row, rows: number, withSameIds: number]>
   > = {
     get_task: ([id]) => [{ id }, 0, 1],
     lock_counter: () => [{}, 1, 1],
+    lock_idempotency_key: () => [{ key: 'key' }, 1, 1],
+    find_idempotency_key: () => [{ key: 'key' }, 0, 1],
+    keep_idempotency_key: () => [{ key: 'key', fingerprint: 'Mine', answer: { status: 201 } }, 0, 0],
     create_task: ([id]) => [{ id, ...content }, 1, 1],
     update_task: ([id]) => [{ id, ...change, if_match: null }, 0, 1],
     delete_task: ([id]) => [{ id, if_match: null }, 0, 1],
     create_tasks: (ids) => [{ tasks: ids.map((id) => ({ id, ...content })) }, 3, 3],
-    delete_tasks: () => [{}, 1, 1],
-    list_tasks: () => [{ limit: 500 }, 3, 3],
-    list_tasks_after: () => [{ limit: 500, ...first }, 3, 3],
-    list_tasks_by_completed: () => [{ limit: 500, completed: false }, 3, 3],
-    list_tasks_by_completed_after: () => [{ limit: 500, completed: false, ...first }, 3, 3],
+    export_tasks: () => [{ from: '00000000-0000-0000-0000-000000000000', limit: 500 }, 3, 3],
+    import_tasks: (ids) => [{ tasks: ids.map((id) => ({ id, ...content })) }, 1, 1],
+    expire_cursors: () => [{}, 1, 1],
+    erase_tasks: () => [{ from: '00000000-0000-0000-0000-000000000000', limit: 500 }, 1, 1],
+    erase_deletions: () => [{ from: '00000000-0000-0000-0000-000000000000', limit: 500 }, 1, 1],
+    erase_idempotency_keys: () => [{ from: '', limit: 500 }, 1, 1],
+    restore_task: ([id]) => [{ id }, 0, 1],
+    purge_task: ([id]) => [{ id, if_match: null }, 0, 1],
+    empty_trash: () => [{ limit: 500 }, 1, 1],
+    list_trash: () => [{ limit: 500, known: [], ...newest }, 3, 3],
+    count_trash: () => [{ known: [] }, 1, 1],
+    sweep_trash: () => [{ ...batch, days: 1 }, 1, 1],
+    sweep_deletions: () => [{ ...batch, days: 1 }, 1, 1],
+    sweep_idempotency_keys: () => [batch, 1, 1],
+    ...Object.fromEntries(
+      declared.filter(isListStatement).map(({ name, parameters }) => {
+        const rows = name.startsWith('count') ? 1 : 3
+        return [name, () => [wholeList(parameters), rows, rows]]
+      }),
+    ),
     list_changes: () => [{ after: 0, start: 0, limit: 500 }, 3, 3],
   }
 
@@ -124,13 +178,17 @@ describe('wall 2, the scope, without row-level security and with the ids of anot
         const attack = attacks[each.name]
         assert.ok(attack, 'a statement needs an attack in this file')
         const { a, b, ids } = await twoUsers(unwalled, sameIds)
+        if (ofTrash.test(each.name)) await makeAllDue(unwalled, [a, b])
         const before = await storedOf(unwalled, a)
         const [values, ...expected] = attack(ids)
         const rows: Row[] = await database.scopeFor(b).run(each, values as never)
         assert.equal(rows.length, expected[sameIds ? 1 : 0])
         assert.ok(!JSON.stringify(rows).includes(a) && !JSON.stringify(rows).includes(secret))
         for (const row of rows.filter((row) => 'user_id' in row)) assert.equal(row.user_id, b)
-        for (const { removed = 3 } of rows) assert.equal(removed, 3)
+        if (!each.name.startsWith('erase')) {
+          for (const { removed = 3, total = 3 } of rows) assert.deepEqual([removed, total], [3, 3])
+        }
+        if (each.name === 'erase_tasks') assert.equal(rows[0]?.removed, 3)
         assert.deepEqual(await storedOf(unwalled, a), before)
       })
     }
@@ -169,6 +227,9 @@ describe('wall 3, the database, under statements without a user', () => {
     [`update app.tasks set title = 'x' returning *`, 3],
     ['update app.change_counters set version = version + 1', 1],
     ['delete from app.tasks', 3],
+    ['select * from app.idempotency_keys', 1],
+    [`update app.idempotency_keys set fingerprint = 'x' returning *`, 1],
+    ['delete from app.idempotency_keys', 1],
     ['merge into app.tasks t using app.change_counters c on t.version > 0 when matched then delete', 3],
   ] as const) {
     test(`only the scope's own rows: ${text}`, async (t) => {
@@ -190,6 +251,17 @@ describe('wall 3, the database, under statements without a user', () => {
       (a: string) =>
         `insert into app.change_counters values ('${a}', 1) on conflict (user_id) do update set version = 99`,
     ],
+    [
+      'a key of another user',
+      (a: string) => `insert into app.idempotency_keys values ('${a}', 'new', 'x', '{}', now())`,
+    ],
+    [
+      "another user's key on conflict",
+      (a: string) =>
+        `insert into app.idempotency_keys values ('${a}', 'key', 'x', '{}', now())
+        on conflict (user_id, key) do update set fingerprint = 'x'`,
+    ],
+    ['keys moved to another user', (a: string) => `update app.idempotency_keys set user_id = '${a}'`],
     ['tasks moved to another user', (a: string) => `update app.tasks set user_id = '${a}'`],
     ['the counter moved to another user', (a: string) => `update app.change_counters set user_id = '${a}x'`],
   ] as const) {

@@ -163,3 +163,17 @@ for (const [name, ...lines] of oversized) {
     await assertAlive()
   })
 }
+
+test('a mebibyte of unknown fields is VALIDATION_FAILED, with 100 of the problems', async () => {
+  const user = service.as(newUser())
+  const letters = [...'abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ']
+  const names = letters.flatMap((a) => letters.flatMap((b) => letters.map((c) => `${a}${b}${c}`)))
+  const fields = names.slice(0, 131_000).map((name) => `"${name}":0`)
+  const raw = `{${fields.join()}}`
+  for (const path of ['/api/me/tasks', '/api/me/tasks/batch']) {
+    const answer = await user.request('POST', path, { raw, headers: json })
+    assert.deepEqual([answer.status, answer.body.error.code], [422, 'VALIDATION_FAILED'])
+    assert.equal(answer.body.error.details.length, 100)
+  }
+  await assertAlive()
+})

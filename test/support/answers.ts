@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict'
 import type { ErrorCode } from '../../src/errors.ts'
-import type { Task } from '../../src/tasks/task.ts'
+import type { Task, TrashedTask } from '../../src/tasks/task.ts'
 import type { Answer, LogLine, TestService } from './app.ts'
 
 export const timeForm = /^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z$/
@@ -17,6 +17,8 @@ const taskFields = [
   'user_id',
   'version',
 ]
+
+const trashedTaskFields = [...taskFields, 'deleted_at'].sort()
 
 /** Where a problem is and what it is: the path and code of one entry of `details`. */
 export type Problem = readonly [path: string, code: string]
@@ -43,12 +45,32 @@ export function assertError(
 
 /** Checks an answer that holds one task, its envelope and headers, and those fields of the task that are given. */
 export function assertTask(answer: Answer, status: number, fields: Partial<Task> = {}): Task {
+  return assertOneTask(answer, status, taskFields, fields)
+}
+
+/** The same for a task in the trash. */
+export function assertTrashedTask(
+  answer: Answer,
+  status: number,
+  fields: Partial<TrashedTask> = {},
+): TrashedTask {
+  const task = assertOneTask<TrashedTask>(answer, status, trashedTaskFields, fields)
+  assert.match(task.deleted_at, timeForm)
+  return task
+}
+
+function assertOneTask<T extends Task>(
+  answer: Answer,
+  status: number,
+  names: readonly string[],
+  fields: Partial<T>,
+): T {
   assert.equal(answer.status, status, answer.text)
   assert.match(answer.headers.get('content-type') ?? '', /^application\/json; charset=utf-8$/)
   assert.equal(answer.headers.get('cache-control'), 'private, no-cache')
   const { data, meta, ...rest } = answer.body
   assert.deepEqual(rest, { status: 'success' })
-  assert.deepEqual(Object.keys(data).sort(), taskFields)
+  assert.deepEqual(Object.keys(data).sort(), names)
   assert.match(data.created_at, timeForm)
   assert.match(data.updated_at, timeForm)
   assert.equal(data.completed, data.completed_at !== null)
@@ -59,20 +81,85 @@ export function assertTask(answer: Answer, status: number, fields: Partial<Task>
   return data
 }
 
-/** Checks a page of a list, its envelope and its Link header, and returns the tasks. */
-export function assertPage(answer: Answer): { readonly tasks: Task[]; readonly next: string | null } {
+/** What became of one operation of a batch: a task, or an error as in the envelope. */
+export type BatchItem = {
+  readonly index: number
+  readonly status: number
+  readonly task?: Task
+  readonly error?: {
+    readonly code: ErrorCode
+    readonly message: string
+    readonly details: readonly (Record<string, unknown> & { readonly path: string; readonly code: string })[]
+  }
+}
+
+/** Checks the answer to a batch that was not refused as a whole, and the form of each item, and returns the items. */
+export function assertBatch(answer: Answer): BatchItem[] {
+  assert.equal(answer.status, 200, answer.text)
+  assert.match(answer.headers.get('content-type') ?? '', /^application\/json; charset=utf-8$/)
+  assert.equal(answer.headers.get('cache-control'), 'private, no-cache')
+  const { data, meta, ...rest } = answer.body
+  assert.deepEqual(rest, { status: 'success' })
+  assertMeta(answer, meta)
+  assert.ok(Array.isArray(data))
+  for (const [place, item] of data.entries()) {
+    assert.equal(item.index, place)
+    if (item.status < 300) {
+      assert.deepEqual(Object.keys(item), ['index', 'status', 'task'])
+      assert.deepEqual(Object.keys(item.task).sort(), taskFields)
+    } else {
+      assert.deepEqual(Object.keys(item), ['index', 'status', 'error'])
+      assert.deepEqual(Object.keys(item.error), ['code', 'message', 'details'])
+      assertText(item.error.message)
+      for (const detail of item.error.details) assertText(detail.message)
+    }
+  }
+  return data
+}
+
+/** Each item as its status and, of a failed one, its code and problems. */
+export function outcomesOf(items: readonly BatchItem[]): unknown[][] {
+  return items.map(({ status, error }) =>
+    error === undefined
+      ? [status]
+      : [status, error.code, ...error.details.map(({ path, code }) => `${path} ${code}`).sort()],
+  )
+}
+
+/** What a page of a list holds; `total` where it was asked for. */
+export type Page<T = Task> = {
+  readonly tasks: T[]
+  readonly next: string | null
+  readonly total?: number
+}
+
+export const listEtagForm = /^W\/"(\d+)\.[\w-]{8}"$/
+
+/** Checks a page of a list, its envelope and its headers, and returns the tasks. */
+export function assertPage(answer: Answer): Page {
+  return assertPageOf(answer, taskFields)
+}
+
+/** The same for a page of the trash. */
+export function assertTrashPage(answer: Answer): Page<TrashedTask> {
+  return assertPageOf(answer, trashedTaskFields)
+}
+
+function assertPageOf<T>(answer: Answer, names: readonly string[]): Page<T> {
   assert.equal(answer.status, 200, answer.text)
   assert.match(answer.headers.get('content-type') ?? '', /^application\/json; charset=utf-8$/)
   assert.equal(answer.headers.get('cache-control'), 'private, no-cache')
   const { data, meta, ...rest } = answer.body
   assert.deepEqual(rest, { status: 'success' })
   assert.ok(Array.isArray(data))
-  for (const task of data) assert.deepEqual(Object.keys(task).sort(), taskFields)
-  const { next_cursor: next, ...others } = meta
+  for (const task of data) assert.deepEqual(Object.keys(task).sort(), names)
+  assert.match(answer.headers.get('etag') ?? '', listEtagForm)
+  const { next_cursor: next, total, ...others } = meta
   assertMeta(answer, others)
+  if ('total' in meta) assert.ok(Number.isSafeInteger(total) && total >= data.length, `${total}`)
   assert.ok(next === null || (typeof next === 'string' && next !== ''))
   assert.equal(answer.headers.get('link') === null, next === null)
-  return { tasks: data, next }
+  return { tasks: data, next, ...('total' in meta && { total }) }
 }
 
 /** The lines that the log has of a request, once the one that ends it is there. */

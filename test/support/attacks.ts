@@ -4,7 +4,12 @@ import { newUser, testSecret } from './app.ts'
 import type { TestDatabase } from './database.ts'
 import type { IsolationCase, Loot, RequestVariant } from './isolation-cases.ts'
 
-export type Victim = Loot & { readonly userId: string; readonly token: string }
+export type Victim = Loot & {
+  readonly userId: string
+  readonly token: string
+  /** What of the loot is another for a task in the trash. */
+  readonly inTrash: Pick<Loot, 'id' | 'etag' | 'cursor'>
+}
 
 type Sent = { readonly status: number; readonly headers: Record<string, string>; readonly text: string }
 
@@ -17,22 +22,34 @@ type Attack = RequestVariant & {
 /** What came of the attacks on one route: how many there were, and in words those that were not refused as they must be. */
 export type Outcome = { readonly attacks: number; readonly problems: readonly string[] }
 
-/** A user with three tasks, whose text nobody else has. */
+/** A user with three tasks, the last created with an Idempotency-Key, and two in the trash; nobody else has their text. */
 export async function makeVictim(url: string): Promise<Victim> {
   const userId = newUser()
   const token = tokenOf(userId)
   const marker = randomBytes(12).toString('hex')
   const task = { title: `Title ${marker}`, description: `Text ${marker}`, completed: true }
-  const create = () => send(url, 'POST', { path: '/api/me/tasks', token, json: task })
+  const key = randomUUID()
+  const create = (headers = {}) => send(url, 'POST', { path: '/api/me/tasks', token, json: task, headers })
   await create()
   await create()
-  const { id } = JSON.parse((await create()).text).data
-  const page = await send(url, 'GET', { path: '/api/me/tasks?limit=1', token })
-  const cursor = JSON.parse(page.text).meta.next_cursor
+  const { id } = JSON.parse((await create({ 'idempotency-key': key })).text).data
+  const discard = async () => {
+    const { id } = JSON.parse((await create()).text).data
+    await send(url, 'DELETE', { path: `/api/me/tasks/${id}`, token })
+    return id
+  }
+  await discard()
+  const trashedId = await discard()
+  const cursorOf = async (list: string) => {
+    const page = await send(url, 'GET', { path: `/api/me/${list}?limit=1`, token })
+    return JSON.parse(page.text).meta.next_cursor
+  }
+  const inTrash = { id: trashedId, etag: '"7"', cursor: await cursorOf('trash') }
+  const cursor = await cursorOf('tasks')
   const feed = await send(url, 'GET', { path: '/api/me/changes?limit=1', token })
   const changesCursor = JSON.parse(feed.text).meta.next_cursor
   const { title, description } = task
-  return { userId, token, id, title, description, etag: '"3"', cursor, changesCursor }
+  return { userId, token, id, title, description, etag: '"3"', cursor, inTrash, key, changesCursor }
 }
 
 /** What the database holds of a user, byte for byte, with the place and the writer of each row. */
@@ -40,6 +57,8 @@ export async function snapshot({ query }: TestDatabase, userId: string): Promise
   const rows = await query(
     `select r::text, r.ctid::text, r.xmin::text from app.tasks r where user_id = $1
      union all select r::text, r.ctid::text, r.xmin::text from app.change_counters r where user_id = $1
+     union all select r::text, r.ctid::text, r.xmin::text from app.deletions r where user_id = $1
+     union all select r::text, r.ctid::text, r.xmin::text from app.idempotency_keys r where user_id = $1
      order by 1`,
     [userId],
   )
@@ -59,10 +78,11 @@ export async function attack(
   url: string,
   route: string,
   each: IsolationCase,
-  victim: Victim,
+  owner: Victim,
   only?: AttackKind,
 ): Promise<Outcome> {
   const [method = '', pattern = ''] = route.split(' ')
+  const victim = aimAt(route, owner)
   const problems: string[] = []
   let attacks = 0
   const attempt = async (name: AttackKind, request: Attack): Promise<Attempt> => {
@@ -72,7 +92,7 @@ export async function attack(
       problems.push(`${route} ${name}: ${what}: ${answer.status} ${answer.text.slice(0, 300)}`)
     }
     // What the attacker sent may come back to them.
-    const sent = JSON.stringify(request.json ?? '')
+    const sent = JSON.stringify(request.json ?? '') + (request.raw ?? '')
     const stolen = [victim.title, victim.description, victim.userId].filter((text) =>
       answer.text.includes(text),
     )
@@ -84,6 +104,11 @@ export async function attack(
   if (only === undefined || only === 'without a token') await attackWithoutToken(target, each)
   if (only === undefined || only === 'on a path of their own') await attackFromOwnPath(target, each)
   return { attacks, problems }
+}
+
+/** What the attacks on a route are after: on those of the trash, a task that is in it. */
+function aimAt(route: string, victim: Victim): Victim {
+  return /\/trash\b|\/restore$/.test(route) ? { ...victim, ...victim.inTrash } : victim
 }
 
 type Attempt = { readonly answer: Sent; readonly report: (what: string) => void }
@@ -111,7 +136,12 @@ async function attackVictimsPath({ url, method, pattern, victim, attempt }: Targ
   for (const variant of each.variants(victim)) {
     for (const headers of conditions(victim)) {
       for (const path of paths) {
-        const { answer, report } = await attempt("on the victim's path", { ...variant, path, token, headers })
+        const { answer, report } = await attempt("on the victim's path", {
+          ...variant,
+          path,
+          token,
+          headers: { ...variant.headers, ...headers },
+        })
         if (answer.status !== 403) report('is not 403')
         if (comparable(answer) !== comparable(unknown)) report('differs from an unknown route')
       }
@@ -125,7 +155,11 @@ async function attackWithoutToken({ pattern, victim, attempt }: Target, each: Is
     for (const headers of badCredentials(victim)) {
       for (const name of [victim.userId, 'me']) {
         const path = fill(pattern, name, victim.id)
-        const { answer, report } = await attempt('without a token', { ...variant, path, headers })
+        const { answer, report } = await attempt('without a token', {
+          ...variant,
+          path,
+          headers: { ...variant.headers, ...headers },
+        })
         if (answer.status !== 401) report('is not 401')
       }
     }
@@ -134,7 +168,10 @@ async function attackWithoutToken({ pattern, victim, attempt }: Target, each: Is
 
 /** All are answered as if nobody had what the attacker asks for. */
 async function attackFromOwnPath({ url, method, pattern, victim, attempt }: Target, each: IsolationCase) {
-  const nobody: Loot = { ...victim, id: randomUUID(), etag: '"999"', cursor: 'AAAA', changesCursor: 'AAAA' }
+  const nobody: Loot = {
+    ...victim,
+    ...{ id: randomUUID(), etag: '"999"', cursor: 'AAAA', key: randomUUID(), changesCursor: 'AAAA' },
+  }
   const blanks = each.variants(nobody)
   const absent = conditions(nobody)
   for (const [index, variant] of each.variants(victim).entries()) {
@@ -146,13 +183,13 @@ async function attackFromOwnPath({ url, method, pattern, victim, attempt }: Targ
           ...variant,
           path: fill(pattern, name === 'me' ? name : robber.userId, victim.id),
           token: robber.token,
-          headers,
+          headers: { ...variant.headers, ...headers },
         })
         const expected = await send(url, method, {
           ...blanks[index],
           path: fill(pattern, name === 'me' ? name : control.userId, nobody.id),
           token: control.token,
-          headers: absent[place] ?? {},
+          headers: { ...variant.headers, ...absent[place] },
         })
         const isSame = comparable(answer, !each.namesTask) === comparable(expected, !each.namesTask)
         if (!isSame) report(`differs from ${expected.status} ${expected.text} for what nobody has`)
@@ -169,7 +206,7 @@ export async function tryAsOwner(
   each: IsolationCase,
 ): Promise<string | undefined> {
   const [method = '', pattern = ''] = route.split(' ')
-  const { userId, id, token } = await makeVictim(url)
+  const { userId, id, token } = aimAt(route, await makeVictim(url))
   const path = fill(pattern, userId, id)
   const { status, text } = await send(url, method, { ...each.ownersRequest, path, token })
   return status < 300 ? undefined : `${route} is answered ${status} ${text} to its owner`
@@ -187,13 +224,15 @@ function badCredentials({ token, userId }: Victim): Record<string, string>[] {
   ]
 }
 
-function conditions({ etag }: Loot): Record<string, string>[] {
+function conditions({ etag, key }: Loot): Record<string, string>[] {
   return [
     {},
     { 'if-match': etag },
     { 'if-none-match': etag },
     { 'if-match': etag, 'if-none-match': etag },
     { 'if-match': '*', 'if-none-match': '*' },
+    { 'idempotency-key': key },
+    { 'idempotency-key': key, 'if-match': etag },
   ]
 }
 
@@ -226,12 +265,13 @@ function comparable({ status, headers, text }: Sent, isLoose = false): string {
     .replaceAll(/\d{4}-\d\d-\d\dT[\d:.]+Z/g, '<time>')
     .replaceAll(/[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}/gi, '<uuid>')
     .replaceAll(/\b[0-9a-f]{32}\b/g, '<user>')
+    .replaceAll(/(?<=W\/\\"\d+\.)[\w-]{8}/g, '<user>')
 }
 
 async function send(
   url: string,
   method: string,
-  { path, query = '', token, headers = {}, json }: Attack,
+  { path, query = '', token, headers = {}, json, raw }: Attack,
 ): Promise<Sent> {
   const response = await fetch(`${url}${path}${query}`, {
     method,
@@ -241,6 +281,7 @@ async function send(
       ...headers,
     },
     ...(json !== undefined && { body: JSON.stringify(json) }),
+    ...(raw !== undefined && { body: raw }),
   })
   return {
     status: response.status,

@@ -21,11 +21,12 @@ const mayImport: Readonly<Record<string, readonly string[]>> = {
   auth: ['errors', 'lib'],
   ops: ['errors', 'http', 'lib'],
   accounts: ['db', 'errors', 'http', 'lib'],
-  tasks: ['db', 'errors', 'http', 'lib'],
+  idempotency: ['db', 'errors', 'http'],
+  tasks: ['db', 'errors', 'http', 'idempotency', 'lib'],
   app: ['accounts', 'auth', 'db', 'http', 'ops', 'tasks'],
   'describe-api': ['app', 'auth', 'db', 'ops'],
   cli: ['accounts', 'auth', 'config', 'db', 'describe-api', 'errors', 'tasks'],
-  main: ['app', 'auth', 'cli', 'config', 'db', 'errors', 'http', 'ops'],
+  main: ['app', 'auth', 'cli', 'config', 'db', 'errors', 'http', 'ops', 'tasks'],
 }
 
 /** The modules of src/db that the rest of the service may know. */
@@ -43,7 +44,10 @@ const sliceLayers: readonly (readonly [of: RegExp, mayImport: RegExp])[] = [
 ]
 
 /** A read that has no rule of its own goes to the store without a command that only passes it on. */
-const readsWithoutCommand = new Set(['src/tasks/routes/list-tasks.ts → listTasks'])
+const readsWithoutCommand = new Set([
+  'src/tasks/routes/list-tasks.ts → listTasks',
+  'src/tasks/routes/list-trash.ts → listTrash',
+])
 
 /** Each package, with the files that import it and those that may import its types. */
 const packageOwners: Readonly<Record<string, readonly [owner: RegExp, types?: RegExp]>> = {
@@ -56,11 +60,11 @@ const packageOwners: Readonly<Record<string, readonly [owner: RegExp, types?: Re
   '@fastify/swagger-ui': [/^src\/http\/openapi\.ts$/],
   fastify: [
     /^src\/http\/server\.ts$/,
-    /^src\/(http\/|auth\/guard\.ts|accounts\/routes\.ts|ops\/logging\.ts|app\.ts)/,
+    /^src\/(http\/|auth\/guard\.ts|accounts\/routes\.ts|idempotency\/|ops\/logging\.ts|app\.ts)/,
   ],
   pino: [/^src\/ops\/logging\.ts$/, /^src\/main\.ts$/],
   typebox: [
-    /^src\/(http\/responses|tasks\/([\w-]+-)?schema|tasks\/routes\/[\w-]+|ops\/health)\.ts$/,
+    /^src\/(http\/responses|idempotency\/schema|tasks\/([\w-]+-)?schema|tasks\/routes\/[\w-]+|ops\/health)\.ts$/,
     /^src\/http\//,
   ],
 }

@@ -5,6 +5,8 @@ export type Loot = {
   readonly description: string
   readonly etag: string
   readonly cursor: string
+  /** An Idempotency-Key that has an answer. */
+  readonly key: string
   /** Of their changes: half of the first state is read. */
   readonly changesCursor: string
 }
@@ -14,6 +16,9 @@ export type RequestVariant = {
   readonly query?: string
   /** Sent as JSON. */
   readonly json?: unknown
+  /** Sent as it is. */
+  readonly raw?: string
+  readonly headers?: Readonly<Record<string, string>>
 }
 
 export type IsolationCase = {
@@ -32,14 +37,24 @@ const read: IsolationCase = { namesTask: true, variants: () => [{}], ownersReque
 
 const list: IsolationCase = {
   namesTask: false,
-  variants: ({ cursor, id }) => [
+  variants: ({ cursor, id, title, description }) => [
     {},
+    { query: `?q=${encodeURIComponent(title)}&count=true` },
+    { query: `?q=${encodeURIComponent(description)}&sort=title&completed=true` },
+    { query: '?sort=-updated_at&count=true&updated_after=2000-01-01T00:00:00Z' },
+    { query: `?cursor=${cursor}&sort=-created_at&count=true` },
     { query: `?cursor=${cursor}` },
     { query: `?cursor=${cursor}&limit=1` },
     { query: `?cursor=${cursor}&completed=true` },
     { query: `?completed=true` },
     { query: `?id=${id}` },
   ],
+  ownersRequest: {},
+}
+
+const trash: IsolationCase = {
+  namesTask: false,
+  variants: ({ cursor }) => [{}, { query: `?cursor=${cursor}` }, { query: '?limit=1&count=true' }],
   ownersRequest: {},
 }
 
@@ -54,6 +69,12 @@ const changes: IsolationCase = {
   ownersRequest: {},
 }
 
+const wholeData: IsolationCase = {
+  namesTask: false,
+  variants: ({ id, cursor }) => [{}, { query: `?id=${id}` }, { query: `?cursor=${cursor}` }],
+  ownersRequest: {},
+}
+
 const change: IsolationCase = {
   namesTask: true,
   variants: ({ title, description, id }) => [
@@ -64,6 +85,39 @@ const change: IsolationCase = {
   ],
   ownersRequest: { json: { title: 'Changed' } },
 }
+
+const batch: IsolationCase = {
+  namesTask: false,
+  variants: ({ id, title, description, etag }) => {
+    const version = Number(etag.slice(1, -1))
+    const operations = [
+      { op: 'create', task: { id, title, description, completed: true } },
+      { op: 'create', task: { id, title: 'Taken over' } },
+      { op: 'update', id, changes: { title: 'Taken over' } },
+      { op: 'update', id: id.toUpperCase(), changes: { title: 'Taken over' }, if_version: version },
+      { op: 'delete', id },
+      { op: 'delete', id, if_version: version },
+    ]
+    return [
+      ...operations.map((each) => ({ json: { operations: [each] } })),
+      ...operations.map((each) => ({ json: { mode: 'independent', operations: [each] } })),
+      { json: { mode: 'independent', operations: operations.slice(2) } },
+      // The attacker's own task of this id may come to have any version.
+      { json: { mode: 'independent', operations: operations.filter((each) => !('if_version' in each)) } },
+    ]
+  },
+  ownersRequest: { json: { operations: [{ op: 'create', task: { title: 'New' } }] } },
+}
+
+/** An import of lines; each variant has one that names what the attack is after. */
+function importOf(...lines: readonly object[]): RequestVariant {
+  return {
+    raw: lines.map((line) => `${JSON.stringify(line)}\n`).join(''),
+    headers: { 'content-type': 'application/x-ndjson' },
+  }
+}
+
+const erase: RequestVariant = { headers: { confirm: 'erase' } }
 
 /** The attacks on each registered route under /api, by `METHOD /path`. */
 export const isolationCases: Readonly<Record<string, IsolationCase>> = {
@@ -76,9 +130,12 @@ export const isolationCases: Readonly<Record<string, IsolationCase>> = {
       { json: { id, title: 'Taken over' } },
       { json: { id: id.toUpperCase(), title: 'Taken over' } },
       { json: { id, title, description, completed: true } },
+      // The very request that the victim's key has an answer to.
+      { json: { title, description, completed: true } },
     ],
     ownersRequest: { json: { title: 'New' } },
   },
+  'POST /api/:user_id/tasks/batch': batch,
   'GET /api/:user_id/changes': changes,
   'HEAD /api/:user_id/changes': changes,
   'GET /api/:user_id/changes/stream': changes,
@@ -91,10 +148,37 @@ export const isolationCases: Readonly<Record<string, IsolationCase>> = {
     ...change,
     variants: (loot) => [{ json: {} }, ...change.variants(loot)],
   },
+  'POST /api/:user_id/tasks/:task_id/restore': read,
+  'GET /api/:user_id/trash': trash,
+  'HEAD /api/:user_id/trash': trash,
+  'DELETE /api/:user_id/trash': { namesTask: false, variants: () => [{}], ownersRequest: {} },
+  'DELETE /api/:user_id/trash/:task_id': read,
   'PATCH /api/:user_id/tasks/:task_id/complete': {
     namesTask: true,
     variants: () => [{}, { json: { completed: true } }, { json: { completed: false } }],
     ownersRequest: {},
+  },
+  'GET /api/:user_id/export': wholeData,
+  'HEAD /api/:user_id/export': wholeData,
+  'POST /api/:user_id/import': {
+    namesTask: false,
+    variants: ({ id, title, description }) => [
+      importOf({ id, title: 'Taken over' }),
+      importOf({ id, title, description, completed: true }),
+      importOf({
+        id: id.toUpperCase(),
+        user_id: 'me',
+        title: 'Taken over',
+        deleted_at: '2026-01-01T00:00:00Z',
+      }),
+      { ...importOf({ id, title }, { title: 'New' }), query: '?dry_run=true' },
+    ],
+    ownersRequest: importOf({ title: 'New' }),
+  },
+  'DELETE /api/:user_id/data': {
+    namesTask: false,
+    variants: ({ id }) => [erase, { ...erase, query: `?id=${id}` }],
+    ownersRequest: erase,
   },
 }
 

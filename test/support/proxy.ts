@@ -8,13 +8,24 @@ export type Proxy = {
   forward(): void
   /** Breaks every connection and resets new ones. */
   refuse(): void
+  /**
+   * Waits for the next message to the database that matches, and from then on keeps back what its connection sends
+   * (`request`, this message included) or what it is answered (`answer`).
+   *
+   * @returns once the message, or the first answer to it, is kept back
+   */
+  keepBack(what: 'request' | 'answer', text: RegExp): Promise<void>
   close(): Promise<void>
 }
+
+type Trap = { readonly what: 'request' | 'answer'; readonly text: RegExp; readonly onKept: () => void }
 
 /** A TCP proxy in front of the database, whose network the test cuts and restores. */
 export async function openProxy({ host = '127.0.0.1', port = 5432 }: pg.ClientConfig): Promise<Proxy> {
   const sockets = new Set<Socket>()
   let forwarding = true
+  let trap: Trap | undefined
+  const traps = new WeakMap<Socket, Trap>()
   const server = createServer((client) => {
     if (!forwarding) return client.resetAndDestroy()
     const upstream = host.startsWith('/') ? connect(`${host}/.s.PGSQL.${port}`) : connect(port, host)
@@ -23,7 +34,16 @@ export async function openProxy({ host = '127.0.0.1', port = 5432 }: pg.ClientCo
       [upstream, client],
     ] as const) {
       sockets.add(from)
-      from.pipe(to)
+      from.on('data', (chunk: Buffer) => {
+        if (from === client && trap !== undefined && trap.text.test(chunk.toString('latin1'))) {
+          traps.set(client, trap)
+          trap = undefined
+        }
+        const sprung = traps.get(client)
+        if (sprung === undefined || (sprung.what === 'request') !== (from === client)) to.write(chunk)
+        else sprung.onKept()
+      })
+      from.on('end', () => to.end())
       from.on('error', () => to.destroy())
       from.on('close', () => {
         sockets.delete(from)
@@ -47,6 +67,20 @@ export async function openProxy({ host = '127.0.0.1', port = 5432 }: pg.ClientCo
     refuse() {
       forwarding = false
       cut()
+    },
+    keepBack(what, text) {
+      return new Promise((onKept, reject) => {
+        const late = () => reject(new Error(`Nothing with ${text} came`))
+        const timer = setTimeout(late, 15_000)
+        trap = {
+          what,
+          text,
+          onKept() {
+            clearTimeout(timer)
+            onKept()
+          },
+        }
+      })
     },
     async close() {
       cut()

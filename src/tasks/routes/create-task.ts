@@ -1,17 +1,18 @@
-import { success } from '../../http/envelope.ts'
-import { formatEtag } from '../../http/etag.ts'
-import { bodyErrors, errorResponses } from '../../http/responses.ts'
+import { bodyErrors, errorResponses, idempotencyErrors, replayedHeader } from '../../http/responses.ts'
 import type { App } from '../../http/server.ts'
+import { answerOnce } from '../../idempotency/answer-once.ts'
+import { IdempotencyHeaders } from '../../idempotency/schema.ts'
 import { createTask } from '../commands.ts'
 import { NoQuery, TaskCreateSchema, UserParams } from '../schema.ts'
-import { type TaskRouteDependencies, taskResponse } from './shared.ts'
+import { type TaskRouteDependencies, taskAnswer, taskResponse } from './shared.ts'
 
-const location = { Location: 'The path of the task.' }
+const headers = { Location: 'The path of the task.', ...replayedHeader }
 
 export function registerCreateTask(app: App, { database }: TaskRouteDependencies): void {
   app.route({
     method: 'POST',
     url: '/api/:user_id/tasks',
+    config: { idempotent: true },
     schema: {
       operationId: 'createTask',
       tags: ['Tasks'],
@@ -19,20 +20,19 @@ export function registerCreateTask(app: App, { database }: TaskRouteDependencies
       description: 'With an `id` of your own the request can be repeated: the same content answers 200.',
       params: UserParams,
       querystring: NoQuery,
+      headers: IdempotencyHeaders,
       body: TaskCreateSchema,
       response: {
-        201: taskResponse('The new task.', location),
-        200: taskResponse('A task with this id and content was there already.', location),
-        ...errorResponses(...bodyErrors, 'TASK_EXISTS'),
+        201: taskResponse('The new task.', headers),
+        200: taskResponse('A task with this id and content was there already.', headers),
+        ...errorResponses(...bodyErrors, ...idempotencyErrors, 'TASK_EXISTS'),
       },
     },
-    async handler(request, reply) {
-      const { created, task } = await createTask(database.scopeFor(request.userId), request.body)
-      reply
-        .code(created ? 201 : 200)
-        .header('etag', formatEtag(task.version))
-        .header('location', `/api/${encodeURIComponent(task.user_id)}/tasks/${task.id}`)
-      return success(request, task)
-    },
+    handler: (request, reply) =>
+      answerOnce(database, request, reply, async (scope) => {
+        const { created, task } = await createTask(scope, request.body)
+        const location = `/api/${encodeURIComponent(task.user_id)}/tasks/${task.id}`
+        return { ...taskAnswer(task, created ? 201 : 200), location }
+      }),
   })
 }

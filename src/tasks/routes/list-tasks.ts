@@ -1,13 +1,12 @@
-import { Type } from 'typebox'
-import { success } from '../../http/envelope.ts'
-import { errorResponses, successResponse } from '../../http/responses.ts'
+import { answerList, readKnownCounters } from '../../http/list.ts'
+import { errorResponses } from '../../http/responses.ts'
 import type { App } from '../../http/server.ts'
 import { readCursor, writeCursor } from '../list-cursor.ts'
+import { readList } from '../list-parameters.ts'
+import { defaultLimit, ListHeaders, ListQuery } from '../list-schema.ts'
 import { listTasks } from '../list-store.ts'
-import { exampleTask, ListQuery, UserParams } from '../schema.ts'
-import type { TaskRouteDependencies } from './shared.ts'
-
-const defaultLimit = 100
+import { UserParams } from '../schema.ts'
+import { listResponses, type TaskRouteDependencies } from './shared.ts'
 
 export function registerListTasks(app: App, { database }: TaskRouteDependencies): void {
   app.route({
@@ -16,41 +15,25 @@ export function registerListTasks(app: App, { database }: TaskRouteDependencies)
     schema: {
       operationId: 'listTasks',
       tags: ['Tasks'],
-      summary: "List the user's tasks, newest first",
+      summary: "List the user's tasks, newest first or as sort says",
+      description: `Pages are walked by cursor. A task that is there throughout with the same sort value is shown once, whatever is
+written meanwhile. The list is as it was at its ETag; meta.total may already count what was written after it.`,
       params: UserParams,
       querystring: ListQuery,
-      response: {
-        200: successResponse({
-          description: 'A page of tasks.',
-          data: Type.Array(Type.Ref('Task#')),
-          example: [exampleTask],
-          meta: {
-            next_cursor: Type.Union([Type.String(), Type.Null()], { description: 'null on the last page.' }),
-          },
-          exampleMeta: { next_cursor: null },
-          headers: { Link: 'The next page, with rel="next", where there is one (RFC 8288).' },
-        }),
-        ...errorResponses('INVALID_CURSOR'),
-      },
+      headers: ListHeaders,
+      response: { ...listResponses('A page of tasks.'), ...errorResponses('INVALID_CURSOR') },
     },
     async handler(request, reply) {
-      const { completed, limit = defaultLimit, cursor } = request.query
-      const after = readCursor(request.userId, completed, cursor)
-      const found = await listTasks(database.scopeFor(request.userId), { completed, after, limit: limit + 1 })
-      const page = found.slice(0, limit)
-      const last = page.at(-1)
+      const { userId, query } = request
+      const { limit = defaultLimit, count = false } = query
+      const list = readList(query)
+      const known = readKnownCounters(request.headers['if-none-match'], userId)
+      const after = readCursor(userId, list, query.cursor)
       // One task more than asked for tells whether a page follows.
-      const next =
-        found.length > limit && last !== undefined ? writeCursor(request.userId, completed, last) : null
-      if (next !== null) reply.header('link', `<${nextUrl(request.url, next)}>; rel="next"`)
-      return success(request, page, { next_cursor: next })
+      const page = { after, limit: limit + 1, known, count }
+      const { counter, tasks: found, total } = await listTasks(database.scopeFor(userId), list, page)
+      const cursorAfter = (last: (typeof found)[number]) => writeCursor(userId, list, last)
+      return answerList(request, reply, { userId, counter, known, found, limit, total, cursorAfter })
     },
   })
-}
-
-function nextUrl(url: string, cursor: string): string {
-  const [path, query] = url.split('?', 2)
-  const parameters = new URLSearchParams(query)
-  parameters.set('cursor', cursor)
-  return `${path}?${parameters}`
 }

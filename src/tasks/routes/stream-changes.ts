@@ -1,4 +1,4 @@
-import { errorResponses, eventStreamResponse } from '../../http/responses.ts'
+import { errorResponses, streamResponse } from '../../http/responses.ts'
 import type { App } from '../../http/server.ts'
 import { readCursor } from '../changes-cursor.ts'
 import { exampleChanges, LastEventIdHeaders, StreamQuery } from '../changes-schema.ts'
@@ -41,7 +41,11 @@ export function registerStreamChanges(app: App, { live }: TaskRouteDependencies)
       querystring: StreamQuery,
       headers: LastEventIdHeaders,
       response: {
-        200: eventStreamResponse('The stream. HEAD answers with its headers alone.', example),
+        200: streamResponse({
+          description: 'The stream. HEAD answers with its headers alone.',
+          type: 'text/event-stream',
+          example,
+        }),
         ...errorResponses('INVALID_CURSOR'),
       },
     },

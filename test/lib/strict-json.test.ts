@@ -1,8 +1,8 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import fc from 'fast-check'
-import { parseJsonObject } from '../../src/auth/strict-json.ts'
-import { plain } from './tokens.ts'
+import { parseJsonObject } from '../../src/lib/strict-json.ts'
+import { plain } from '../auth/tokens.ts'
 
 function parse(text: string) {
   return parseJsonObject(Buffer.from(text))
