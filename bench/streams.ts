@@ -22,7 +22,7 @@ type Service = { readonly child: ChildProcess; readonly url: URL }
 const probe = `data:text/javascript,process.on('message',()=>{gc();gc();process.send(process.memoryUsage())})`
 
 async function startService(databaseUrl: string): Promise<Service> {
-  const child = spawn(process.execPath, ['--expose-gc', '--import', probe, main], {
+  const child = spawn(process.execPath, ['--max-semi-space-size=8', '--expose-gc', '--import', probe, main], {
     env: {
       PATH: process.env.PATH ?? '',
       PORT: '0',
