@@ -54,8 +54,7 @@ export async function createApp({
   const app = createServer({
     logger,
     observe(request, reply) {
-      logRequest(request, reply)
-      metrics?.observe(request, reply)
+      logRequest(request, reply, metrics?.begin(request, reply))
     },
     onUnreadable: (status) => metrics?.countUnreadable(status),
     guard: createGuard(verifier, limits),

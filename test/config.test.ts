@@ -39,6 +39,7 @@ test('an empty environment gives the defaults, frozen', () => {
       rateLimitRedisUrl: undefined,
       databasePoolMax: 10,
       trashRetentionDays: 30,
+      metricsPort: undefined,
       shutdownTimeoutMs: 10_000,
       logLevel: 'info',
       nodeEnv: 'development',
@@ -74,6 +75,7 @@ test('every setting is read from its variable', () => {
     RATE_LIMIT_REDIS_URL: 'redis://127.0.0.1:6379/1',
     DATABASE_POOL_MAX: '3',
     TRASH_RETENTION_DAYS: '36500',
+    METRICS_PORT: '9464',
     SHUTDOWN_TIMEOUT_MS: '1',
     LOG_LEVEL: 'debug',
     NODE_ENV: 'production',
@@ -98,6 +100,7 @@ test('every setting is read from its variable', () => {
   assert.equal(config.rateLimitRedisUrl, 'redis://127.0.0.1:6379/1')
   assert.equal(config.databasePoolMax, 3)
   assert.equal(config.trashRetentionDays, 36_500)
+  assert.equal(config.metricsPort, 9464)
   assert.equal(config.shutdownTimeoutMs, 1)
   assert.equal(config.logLevel, 'debug')
   assert.equal(config.nodeEnv, 'production')
@@ -120,6 +123,7 @@ test('all problems are reported at once, each with its variable and never with i
     RATE_LIMIT_REDIS_URL: 'http://:hunter2@redis',
     DATABASE_POOL_MAX: '0',
     TRASH_RETENTION_DAYS: '0',
+    METRICS_PORT: '65536',
     SHUTDOWN_TIMEOUT_MS: '1e3',
     LOG_LEVEL: 'loud',
     NODE_ENV: 'prod',
@@ -143,6 +147,7 @@ test('all problems are reported at once, each with its variable and never with i
       'RATE_LIMIT_REDIS_URL',
       'DATABASE_POOL_MAX',
       'TRASH_RETENTION_DAYS',
+      'METRICS_PORT',
       'SHUTDOWN_TIMEOUT_MS',
       'LOG_LEVEL',
       'NODE_ENV',
@@ -325,3 +330,11 @@ for (const text of [
     )
   })
 }
+
+test('METRICS_PORT must be another port than PORT, the default one included, unless the system chooses it', () => {
+  for (const environment of [{ METRICS_PORT: '8000' }, { PORT: '9464', METRICS_PORT: '9464' }]) {
+    assert.throws(() => loadConfig(environment), /METRICS_PORT: must be another port than PORT/)
+  }
+  assert.equal(loadConfig({ PORT: '0', METRICS_PORT: '0' }).metricsPort, 0)
+  assert.equal(loadConfig({ METRICS_PORT: '' }).metricsPort, undefined)
+})

@@ -16,8 +16,10 @@ export function createLogger(level: string, destination?: DestinationStream): Lo
 /**
  * Writes one line for a request, once its answer is sent or its client has gone; `aborted` tells the latter. It listens
  * to the response itself: Fastify's onResponse does not hear of every client that leaves.
+ *
+ * @param onEnd called then too
  */
-export function logRequest(request: FastifyRequest, reply: FastifyReply): void {
+export function logRequest(request: FastifyRequest, reply: FastifyReply, onEnd?: () => void): void {
   reply.raw.once('close', () => {
     request.log.info(
       {
@@ -32,5 +34,6 @@ export function logRequest(request: FastifyRequest, reply: FastifyReply): void {
       },
       'request',
     )
+    onEnd?.()
   })
 }

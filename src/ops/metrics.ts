@@ -49,9 +49,13 @@ export class Metrics {
   #sweepFailures = 0
   #sources: Sources | undefined
 
-  /** Counts a request once it has ended. Never fails. */
-  observe(request: FastifyRequest, reply: FastifyReply): void {
-    this.#requests.observe(request, reply)
+  /**
+   * Counts a request as under way. Never fails.
+   *
+   * @returns what counts it as ended, to be called once: when its answer is sent or its client has gone
+   */
+  begin(request: FastifyRequest, reply: FastifyReply): () => void {
+    return this.#requests.begin(request, reply)
   }
 
   /** @param status what bytes were answered with that are no HTTP request */

@@ -24,26 +24,32 @@ class RouteCounts {
 
 /** Counts requests by what is bounded: the pattern of the route, never the path; the method, the status, the code. */
 export class RequestMetrics {
-  readonly #routes = new Map<string, RouteCounts>()
+  /** By route, then by method. */
+  readonly #routes = new Map<string, Map<string, RouteCounts>>()
   readonly #errors = new Counts('code')
   readonly #unreadable = new Counts('status')
   #underWay = 0
 
-  /** Counts a request once its answer is sent or its client has gone. Never fails. */
-  observe(request: FastifyRequest, reply: FastifyReply): void {
-    const { config, url: route = unmatched } = request.routeOptions
+  /**
+   * Counts a request as under way. Never fails.
+   *
+   * @returns what counts it as ended, to be called once: when its answer is sent or its client has gone
+   */
+  begin(request: FastifyRequest, reply: FastifyReply): () => void {
+    // Each look makes a new object of all options.
+    const { config, url = unmatched } = request.routeOptions
     const isOpenEnded = config.openEnded === true
+    const counts = this.#of(request.method, url)
     if (!isOpenEnded) this.#underWay++
-    reply.raw.once('close', () => {
-      if (!isOpenEnded) this.#underWay--
-      const counts = this.#of(request.method, route)
+    return () => {
       const { headersSent, statusCode, writableFinished } = reply.raw
       counts.byStatus.add(headersSent ? String(statusCode) : 'none')
       if (request.errorCode !== null) this.#errors.add(request.errorCode)
       if (isOpenEnded) return
+      this.#underWay--
       counts.latency.observe(reply.elapsedTime / 1000)
       if (headersSent && !writableFinished) counts.cut++
-    })
+    }
   }
 
   /** @param status what bytes were answered with that are no HTTP request */
@@ -52,7 +58,7 @@ export class RequestMetrics {
   }
 
   families(): Family[] {
-    const all = [...this.#routes.values()]
+    const all = [...this.#routes.values()].flatMap((byMethod) => [...byMethod.values()])
     const each = (samples: (counts: RouteCounts) => Sample[]) => all.flatMap(samples)
     return [
       {
@@ -96,11 +102,15 @@ export class RequestMetrics {
 
   #of(sent: string, route: string): RouteCounts {
     const method = methods.has(sent) ? sent : 'other'
-    const key = `${method} ${route}`
-    let counts = this.#routes.get(key)
+    let byMethod = this.#routes.get(route)
+    if (byMethod === undefined) {
+      byMethod = new Map()
+      this.#routes.set(route, byMethod)
+    }
+    let counts = byMethod.get(method)
     if (counts === undefined) {
       counts = new RouteCounts(method, route)
-      this.#routes.set(key, counts)
+      byMethod.set(method, counts)
     }
     return counts
   }
