@@ -1,4 +1,5 @@
 import assert from 'node:assert/strict'
+import { get } from 'node:http'
 import { after, test } from 'node:test'
 import pg from 'pg'
 import { serveMetrics } from '../src/ops/metrics-server.ts'
@@ -204,4 +205,27 @@ test('streams are counted while they are open, and neither as requests under way
   }, 2)
   assert.deepEqual(requests, { [`GET ${route} 200`]: 2 })
   assert.deepEqual(timed, {})
+})
+
+test('an answer that its client does not take to the end is counted as cut, under the status that was sent', async () => {
+  const user = service.as(newUser())
+  // More than the buffers between the two can hold.
+  const line = JSON.stringify({ title: 'large', description: 'é'.repeat(10_000) })
+  const imported = await user.request('POST', '/api/me/import', {
+    raw: `${line}\n`.repeat(500),
+    headers: { 'content-type': 'application/x-ndjson' },
+  })
+  assert.equal(imported.status, 200, imported.text)
+  await eventually(async () => (await scrape(server.address)).sum('http_requests_under_way') === 0)
+  const { requests, cut } = await counted(async () => {
+    const { promise, resolve, reject } = Promise.withResolvers<void>()
+    const headers = { authorization: `Bearer ${user.token}` }
+    get(`${service.url}/api/me/tasks?limit=500`, { agent: false, headers }, (response) => {
+      response.destroy()
+      resolve()
+    }).on('error', reject)
+    await promise
+  }, 1)
+  assert.deepEqual(requests, { [`GET ${tasks} 200`]: 1 })
+  assert.deepEqual(cut, { [`GET ${tasks}`]: 1 })
 })
