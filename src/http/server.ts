@@ -18,6 +18,7 @@ import { bodyLimitBytes, isSupportedMediaType, registerBodyParser } from './body
 import { answerClientError, watchAnswers } from './client-errors.ts'
 import { closeUnusedConnections } from './connections.ts'
 import { handleError } from './error-handler.ts'
+import { stopListeningFirst } from './last-requests.ts'
 import { trackMethods } from './methods.ts'
 import { registerValidation } from './validation.ts'
 
@@ -87,6 +88,7 @@ export function createServer({ logger, observe, guard, isStopping }: ServerOptio
     rewriteUrl: ({ url = '/' }) => (isDecodable(url) ? originForm(url) : undecodable),
   }).withTypeProvider<TypeBoxTypeProvider>()
   const isAnswering = watchAnswers(app.server)
+  stopListeningFirst(app)
   closeUnusedConnections(app)
   const methods = trackMethods(app, maxParamLength)
   registerValidation(app)
