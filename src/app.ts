@@ -5,6 +5,7 @@ import { createGuard, type GuardLimits } from './auth/guard.ts'
 import type { Verifier } from './auth/verifier.ts'
 import type { Database } from './db/database.ts'
 import type { TrustProxy } from './http/client-address.ts'
+import { awaitLastRequests } from './http/last-requests.ts'
 import { registerOpenApi } from './http/openapi.ts'
 import { type App, createServer } from './http/server.ts'
 import { registerHealth } from './ops/health.ts'
@@ -74,7 +75,10 @@ export async function createApp({
   await accounts?.register(app)
   const live = new Live({ database, log: logger, ...streams })
   commits?.on('commit', (userId) => live.wake(userId))
-  app.addHook('preClose', () => live.close())
+  app.addHook('preClose', async () => {
+    await live.close()
+    if (isStopping()) await awaitLastRequests(app)
+  })
   registerTaskRoutes(app, { database, live })
   metrics?.readFrom({ database, live })
   await app.ready()

@@ -146,6 +146,12 @@ export const settings = {
     integer(0, 600_000),
     'Milliseconds that open requests have to finish after SIGTERM or Ctrl-C.',
   ),
+  shutdownDelayMs: setting(
+    'SHUTDOWN_DELAY_MS',
+    '1000',
+    integer(0, 600_000),
+    'Milliseconds after SIGTERM in which it serves on while /ready is 503, so that load balancers send no more; they are part of SHUTDOWN_TIMEOUT_MS and end with it. Longer than the time between two of their health checks.',
+  ),
   logLevel: setting(
     'LOG_LEVEL',
     'info',

@@ -68,13 +68,19 @@ async function start(config: Config, logger: Logger, cleanup: AsyncDisposableSta
     metrics?.countKeysEvent(event)
   })
   cleanup.defer(() => auth.stop())
-  // At once, so that open requests do not wait for an issuer that stalls.
-  stopping.addEventListener('abort', () => auth.stop())
   const isStopping = () => stopping.aborted
   const { trustProxy, corsOrigins } = config
   const parts = { database, commits, accounts, verifier: auth.verifier, logger, limits, metrics }
   const app = await createApp({ ...parts, isStopping, trustProxy, corsOrigins })
-  cleanup.defer(() => closeApp(app, config, logger))
+  cleanup.defer(async () => {
+    const isTold = stopping.reason === 'SIGTERM' && app.server.listening
+    const delayMs = isTold ? Math.min(config.shutdownDelayMs, config.shutdownTimeoutMs) : 0
+    // It serves on until no load balancer sends here any more. (Whoever presses Ctrl-C has none in front.)
+    await delay(delayMs)
+    // Before open requests are waited for, so that they do not wait for an issuer that stalls.
+    auth.stop()
+    await closeApp(app, config.shutdownTimeoutMs - delayMs, logger)
+  })
 
   const prepared = accounts === undefined ? [database] : [database, accounts]
   const away = await prepare(prepared, logger)
@@ -209,12 +215,12 @@ async function listen(app: App, { host, port }: Config): Promise<string> {
   }
 }
 
-/** Stops listening and lets open requests finish; those still open after the time-out are cut. */
-async function closeApp(app: App, { shutdownTimeoutMs }: Config, logger: Logger): Promise<void> {
+/** Stops listening and lets open requests finish; those still open after so many milliseconds are cut. */
+async function closeApp(app: App, timeoutMs: number, logger: Logger): Promise<void> {
   const timer = setTimeout(() => {
     logger.warn('requests still open after SHUTDOWN_TIMEOUT_MS are cut')
     app.server.closeAllConnections()
-  }, shutdownTimeoutMs)
+  }, timeoutMs)
   await app.close()
   clearTimeout(timer)
 }
@@ -237,7 +243,7 @@ function stopOnSignals({ logger, cleanup, stopping, started }: Running): void {
     }
     firstAt = performance.now()
     logger.info({ signal }, 'stopping')
-    stopping.abort()
+    stopping.abort(signal)
     try {
       // What has been started by then is known only once the start has ended, one way or the other.
       await started.catch((err: unknown) => logger.warn({ err }, 'start failed while stopping'))

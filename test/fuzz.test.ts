@@ -53,20 +53,19 @@ test('whatever is sent to the operations of the document, right or wrong, is ans
       }
       return answer
     } catch (error) {
-      faults.set(`${request.method} ${operationId}: ${error}`, show(request))
+      // The connection may be closed on a client that is still sending more than it may.
+      const isTooLarge = (request.body?.length ?? 0) > 1_048_576
+      if (isTooLarge && /EPIPE|ECONNRESET/.test(`${error}`)) counts[`${operationId} unread`] = 1
+      else faults.set(`${request.method} ${operationId}: ${error}`, show(request))
       return undefined
     }
   }
 
   for (let sent = 0; sent < total && faults.size < mostFaults; sent += together) {
-    const requests: FuzzRequest[] = []
-    while (requests.length < Math.min(together, total - sent)) {
+    const requests = Array.from({ length: Math.min(together, total - sent) }, () => {
       const actor = random.pick(actors)
-      const request = makeRequest({ random, actor, others: actors.filter((each) => each !== actor) })
-      // A third transfer of one user at a time would be told, rightly, that it is too much.
-      const isOneTooMany = requests.some((each) => each.actor === actor && isTransfer(each))
-      if (!(isTransfer(request) && isOneTooMany)) requests.push(request)
-    }
+      return makeRequest({ random, actor, others: actors.filter((each) => each !== actor) })
+    })
     const answers = await Promise.all(requests.map(ask))
     for (const [at, { actor }] of requests.entries()) {
       const { text = '', headers = {} } = answers[at] ?? {}
@@ -89,10 +88,6 @@ test('whatever is sent to the operations of the document, right or wrong, is ans
   t.diagnostic(`${total} requests: ${summary(counts)}`)
   assert.equal((await service.end('SIGTERM')).code, 0)
 })
-
-function isTransfer({ meant }: FuzzRequest): boolean {
-  return /^(importData|exportData)$/.test(meant?.operationId ?? '')
-}
 
 /** How often each status was answered. */
 function summary(counts: Readonly<Record<string, number>>): string {

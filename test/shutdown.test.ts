@@ -1,9 +1,12 @@
 import assert from 'node:assert/strict'
+import { Agent, get, type IncomingMessage } from 'node:http'
 import { test } from 'node:test'
+import { setTimeout as delay } from 'node:timers/promises'
 import pg from 'pg'
 import { signToken } from '../src/cli/sign-token.ts'
 import { newUser, testSecret } from './support/app.ts'
 import { createTestDatabase } from './support/database.ts'
+import { EventSource } from './support/event-source.ts'
 import { addressOf, eventually, runScript, startService } from './support/process.ts'
 import { openProxy } from './support/proxy.ts'
 
@@ -81,6 +84,58 @@ test('a request that outlasts SHUTDOWN_TIMEOUT_MS is cut, and the exit is still 
   await release()
   assert.equal(await open, 'cut')
   assert.equal(code, 0)
+})
+
+test('SIGTERM: requests on connections that are kept open are answered, whenever they come, until one says close', async () => {
+  const service = await startService(environment)
+  const { hostname, port } = new URL(service.url)
+  const token = signToken({ secret: testSecret, userId: newUser() })
+  const answered = Promise.withResolvers<void>()
+  let answers = 0
+  // Each asks again and again over one connection, with pauses in which the connection is idle.
+  const clients = Array.from({ length: 20 }, async (_, at) => {
+    const agent = new Agent({ keepAlive: true, maxSockets: 1 })
+    for (;;) {
+      const { promise, resolve, reject } = Promise.withResolvers<IncomingMessage>()
+      const headers = { authorization: `Bearer ${token}` }
+      get({ hostname, port, path: '/api/me/tasks', agent, headers }, resolve).on('error', reject)
+      const answer = await promise
+      for await (const _chunk of answer);
+      assert.equal(answer.statusCode, 200)
+      if (++answers === 100) answered.resolve()
+      if (answer.headers.connection === 'close') return agent.destroy()
+      await delay((at * 10) % 150)
+    }
+  })
+  await answered.promise
+  const ended = service.end('SIGTERM')
+  await Promise.all(clients)
+  assert.equal((await ended).code, 0)
+})
+
+test('SIGTERM with SHUTDOWN_DELAY_MS: /ready turns 503 at once, and requests are served on until it is over', async () => {
+  const service = await startService({
+    ...environment,
+    SHUTDOWN_DELAY_MS: '60000',
+    SHUTDOWN_TIMEOUT_MS: '3000',
+  })
+  const ended = service.end('SIGTERM')
+  await eventually(async () => (await fetch(`${service.url}/ready`)).status === 503)
+  const created = await post(service.url, newUser())
+  assert.equal(created.status, 201)
+  assert.equal(created.headers.get('connection'), 'close')
+  assert.equal((await ended).code, 0, 'it ends within SHUTDOWN_TIMEOUT_MS all the same')
+})
+
+test('a stream is told to reconnect when nobody can connect any more, and the stop does not wait for its client', async () => {
+  const service = await startService(environment)
+  const userId = newUser()
+  const stream = await EventSource.open(service.url, signToken({ secret: testSecret, userId }))
+  await stream.received(1)
+  const { code } = await service.end('SIGTERM')
+  assert.equal(code, 0)
+  await stream.ended()
+  assert.deepEqual(stream.names, ['ready', 'reconnect'])
 })
 
 test('in production the start-up message is left out and the log tells the address', async () => {

@@ -21,6 +21,7 @@ import { answerClientError, watchAnswers } from './client-errors.ts'
 import { closeUnusedConnections } from './connections.ts'
 import { createCors } from './cors.ts'
 import { handleError } from './error-handler.ts'
+import { stopListeningFirst } from './last-requests.ts'
 import { trackMethods } from './methods.ts'
 import { securityHeaders, strictTransport } from './security-headers.ts'
 import { registerValidation } from './validation.ts'
@@ -109,6 +110,7 @@ export function createServer(options: ServerOptions): App {
     rewriteUrl: ({ url = '/' }) => (isDecodable(url) ? originForm(url) : undecodable),
   }).withTypeProvider<TypeBoxTypeProvider>()
   const isAnswering = watchAnswers(app.server)
+  stopListeningFirst(app)
   closeUnusedConnections(app)
   const methods = trackMethods(app, maxParamLength)
   registerValidation(app)

@@ -118,7 +118,9 @@ function validText({ format, maxLength = 100 }: Schema, name: string, context: C
   if (name === 'confirm') return 'erase'
   if (/^(cursor|since|last-event-id)$/.test(name)) {
     const owner = random.chance(0.9) ? actor : random.pick(others)
-    return owner.cursors.length > 0 ? random.pick(owner.cursors) : 'bm8'
+    const cursor = owner.cursors.length > 0 ? random.pick(owner.cursors) : ''
+    // Those of a list can be longer than the feed of changes takes them.
+    return cursor !== '' && cursor.length <= maxLength ? cursor : 'bm8'
   }
   const text = `${name === 'title' && random.chance(0.1) ? ' \u3000' : ''}${actor.marker} ${random.pick(oddTexts)}`
   if (random.chance(0.95)) return text

@@ -1,7 +1,7 @@
 import { type ChildProcess, spawn } from 'node:child_process'
 import { chmodSync, mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
-import { join } from 'node:path'
+import { join, resolve } from 'node:path'
 import { after } from 'node:test'
 import { fileURLToPath } from 'node:url'
 import type pg from 'pg'
@@ -52,13 +52,19 @@ export function runScript(
 /**
  * Starts the service and waits until it listens. Killed at the end of the file if it still runs.
  *
+ * @param code the folder that its sources are in, to start another version
  * @throws Error with what it printed when it ends instead
  */
-export async function startService(environment: Environment, cwd = root): Promise<RunningService> {
+export async function startService(
+  environment: Environment,
+  cwd = root,
+  code = root,
+): Promise<RunningService> {
   const { child, finished, output } = launch(
-    join(root, 'src/main.ts'),
+    join(code, 'src/main.ts'),
     [],
-    { PORT: '0', ...environment },
+    // Nothing is in front of it that would have to be told of a stop.
+    { PORT: '0', SHUTDOWN_DELAY_MS: '0', ...environment },
     cwd,
   )
   after(() => child.kill('SIGKILL'))
@@ -100,7 +106,7 @@ export async function eventually<T>(
 function launch(script: string, args: string[], environment: Environment, cwd: string) {
   const { PATH = '', NODE_V8_COVERAGE } = process.env
   const guard = join(root, 'node-version.cjs')
-  const child = spawn(process.execPath, ['-r', guard, join(root, script.replace(root, '')), ...args], {
+  const child = spawn(process.execPath, ['-r', guard, resolve(root, script), ...args], {
     cwd,
     env: { PATH, ...(NODE_V8_COVERAGE && { NODE_V8_COVERAGE }), ...environment },
     stdio: ['ignore', 'pipe', 'pipe'],
