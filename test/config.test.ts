@@ -36,6 +36,7 @@ test('an empty environment gives the defaults, frozen', () => {
       databasePoolMax: 10,
       trashRetentionDays: 30,
       shutdownTimeoutMs: 10_000,
+      shutdownDelayMs: 1_000,
       logLevel: 'info',
       nodeEnv: 'development',
       issuer: undefined,
@@ -67,6 +68,7 @@ test('every setting is read from its variable', () => {
     DATABASE_POOL_MAX: '3',
     TRASH_RETENTION_DAYS: '36500',
     SHUTDOWN_TIMEOUT_MS: '1',
+    SHUTDOWN_DELAY_MS: '2',
     LOG_LEVEL: 'debug',
     NODE_ENV: 'production',
   })
@@ -87,6 +89,7 @@ test('every setting is read from its variable', () => {
   assert.equal(config.databasePoolMax, 3)
   assert.equal(config.trashRetentionDays, 36_500)
   assert.equal(config.shutdownTimeoutMs, 1)
+  assert.equal(config.shutdownDelayMs, 2)
   assert.equal(config.logLevel, 'debug')
   assert.equal(config.nodeEnv, 'production')
 })
