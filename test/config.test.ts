@@ -41,6 +41,7 @@ test('an empty environment gives the defaults, frozen', () => {
       trashRetentionDays: 30,
       metricsPort: undefined,
       shutdownTimeoutMs: 10_000,
+      shutdownDelayMs: 1_000,
       logLevel: 'info',
       nodeEnv: 'development',
       issuer: undefined,
@@ -77,6 +78,7 @@ test('every setting is read from its variable', () => {
     TRASH_RETENTION_DAYS: '36500',
     METRICS_PORT: '9464',
     SHUTDOWN_TIMEOUT_MS: '1',
+    SHUTDOWN_DELAY_MS: '2',
     LOG_LEVEL: 'debug',
     NODE_ENV: 'production',
   })
@@ -102,6 +104,7 @@ test('every setting is read from its variable', () => {
   assert.equal(config.trashRetentionDays, 36_500)
   assert.equal(config.metricsPort, 9464)
   assert.equal(config.shutdownTimeoutMs, 1)
+  assert.equal(config.shutdownDelayMs, 2)
   assert.equal(config.logLevel, 'debug')
   assert.equal(config.nodeEnv, 'production')
 })
