@@ -4,10 +4,12 @@ import type { Accounts } from './accounts/accounts.ts'
 import { createGuard } from './auth/guard.ts'
 import type { Verifier } from './auth/verifier.ts'
 import type { Database } from './db/database.ts'
+import type { ServerBounds } from './http/bounds.ts'
 import { registerOpenApi } from './http/openapi.ts'
 import { type App, createServer } from './http/server.ts'
 import { registerHealth } from './ops/health.ts'
 import { logRequest } from './ops/logging.ts'
+import { Overload, type OverloadOptions } from './ops/overload.ts'
 import { Live, type LiveOptions } from './tasks/live.ts'
 import { registerTaskRoutes } from './tasks/routes/index.ts'
 
@@ -24,6 +26,10 @@ export type AppDependencies = {
   readonly logger: FastifyBaseLogger
   /** Whether the service is about to stop: /ready says so, and answers end their connections. */
   readonly isStopping?: () => boolean
+  /** What clients may take of the server, other than usually. */
+  readonly bounds?: Partial<ServerBounds>
+  /** When the event loop is delayed too much, other than usually. */
+  readonly loopDelay?: OverloadOptions['delay']
   /** Times of the streams, in milliseconds, other than the usual ones. */
   readonly streams?: Pick<LiveOptions, 'heartbeatMs' | 'pollMs' | 'drainMs'>
 }
@@ -36,9 +42,20 @@ export async function createApp({
   logger,
   isStopping = () => false,
   commits,
+  bounds,
+  loopDelay,
   streams,
 }: AppDependencies): Promise<App> {
-  const app = createServer({ logger, observe: logRequest, guard: createGuard(verifier), isStopping })
+  const overload = new Overload({ isQueueFull: () => database.isFull, log: logger, delay: loopDelay })
+  const app = createServer({
+    logger,
+    observe: logRequest,
+    admit: overload.admit,
+    guard: createGuard(verifier),
+    bounds,
+    isStopping,
+  })
+  app.addHook('onClose', async () => overload.stop())
   app.decorateRequest('userId', '')
   app.decorateRequest('tokenRefusedFromMs', 0)
   await registerOpenApi(app)

@@ -21,7 +21,7 @@ export async function openConfiguredAccounts(
     secrets,
     publicUrl,
     async onUserDeleted(userId) {
-      await eraseData(database.scopeFor(userId))
+      await eraseData(database.scopeFor(userId, 'service'))
     },
     logger,
   })

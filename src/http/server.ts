@@ -15,10 +15,13 @@ import { AppError } from '../errors.ts'
 import { newId } from '../lib/ids.ts'
 import { originForm } from '../lib/request-target.ts'
 import { bodyLimitBytes, isSupportedMediaType, registerBodyParser } from './body.ts'
-import { answerClientError, watchAnswers } from './client-errors.ts'
-import { closeUnusedConnections } from './connections.ts'
+import { defaultBounds, type ServerBounds } from './bounds.ts'
+import { answerClientError, bodyTimeout } from './client-errors.ts'
+import { boundConnections, closeUnusedConnections } from './connections.ts'
 import { handleError } from './error-handler.ts'
 import { trackMethods } from './methods.ts'
+import { OpenAnswers } from './open-answers.ts'
+import { boundBodyTime, maxAllowedMs, whileOpen } from './slow-clients.ts'
 import { registerValidation } from './validation.ts'
 
 /** Gives handlers the types of their TypeBox schemas. */
@@ -56,7 +59,11 @@ export type ServerOptions = {
   readonly logger: FastifyBaseLogger
   /** Sees every request first. */
   readonly observe: (request: FastifyRequest, reply: FastifyReply) => void
+  /** Refuses a request that is more than can be done, before it is looked at. */
+  readonly admit?: (request: FastifyRequest) => void
   readonly guard: Guard
+  /** Other bounds than the usual ones. */
+  readonly bounds?: Partial<ServerBounds> | undefined
   /** Whether the service is about to stop. */
   readonly isStopping: () => boolean
 }
@@ -65,7 +72,9 @@ export type ServerOptions = {
  * A server that answers everything in the envelope, and knows no domain: request ids, bounds, bodies, validation,
  * 404, 405 and errors. Routes are registered after it.
  */
-export function createServer({ logger, observe, guard, isStopping }: ServerOptions): App {
+export function createServer(options: ServerOptions): App {
+  const { logger, observe, admit, guard, isStopping } = options
+  const bounds: ServerBounds = { ...defaultBounds, ...options.bounds }
   const app = fastify({
     loggerInstance: logger,
     logController: new LogController({ disableRequestLogging: true, requestIdLogLabel: 'request_id' }),
@@ -75,19 +84,25 @@ export function createServer({ logger, observe, guard, isStopping }: ServerOptio
     },
     bodyLimit: bodyLimitBytes,
     routerOptions: { maxParamLength },
-    requestTimeout: 30_000,
-    // Node would answer a missing Host itself, outside the envelope.
-    http: { headersTimeout: 10_000, connectionsCheckingInterval: 2_000, requireHostHeader: false },
+    // For bodies there is a bound of their own, below this one.
+    requestTimeout: bounds.headersTimeoutMs + 2 * maxAllowedMs,
+    keepAliveTimeout: bounds.idleTimeoutMs,
+    http: {
+      headersTimeout: bounds.headersTimeoutMs,
+      connectionsCheckingInterval: bounds.checkIntervalMs,
+      maxHeaderSize: bounds.maxHeaderBytes,
+      // Node would answer a missing Host itself, outside the envelope.
+      requireHostHeader: false,
+    },
     forceCloseConnections: 'idle',
     return503OnClosing: false,
     clientErrorHandler(error, socket) {
-      answerClientError(error, socket, isAnswering(socket), logger)
+      answerClientError(error, socket, answers.on(socket), logger)
     },
     // Fastify answers a path that it cannot decode before any hook; under a path that no route has, it meets them all.
     rewriteUrl: ({ url = '/' }) => (isDecodable(url) ? originForm(url) : undecodable),
   }).withTypeProvider<TypeBoxTypeProvider>()
-  const isAnswering = watchAnswers(app.server)
-  closeUnusedConnections(app)
+  const answers = boundClients(app, bounds)
   const methods = trackMethods(app, maxParamLength)
   registerValidation(app)
   registerBodyParser(app)
@@ -99,8 +114,10 @@ export function createServer({ logger, observe, guard, isStopping }: ServerOptio
   app.addHook('onRequest', async (request, reply) => {
     observe(request, reply)
     reply.header('x-request-id', request.id)
-    if (request.headers.host === undefined && request.raw.httpVersion === '1.1')
-      throw new AppError('BAD_REQUEST', { headers: { connection: 'close' } })
+    if (answers.countOn(request.raw.socket) > bounds.maxPipelined)
+      throw new AppError('OVERLOADED', { headers: { 'retry-after': '1', connection: 'close' } })
+    admit?.(request)
+    checkHeaders(request, bounds.maxHeaderFields)
     await guard(request, reply)
     if (request.url === undecodable) throw new AppError('INVALID_URL')
     if (request.is404) throw methods.refusalFor(request.url)
@@ -114,6 +131,42 @@ export function createServer({ logger, observe, guard, isStopping }: ServerOptio
     done()
   })
   return app
+}
+
+/** Bounds what clients take of the server: connections, time and memory. */
+function boundClients(app: App, bounds: ServerBounds): OpenAnswers {
+  const answers = new OpenAnswers(app.server)
+  closeUnusedConnections(app)
+  boundConnections(app, bounds)
+  // One more than are taken, so that it shows; Node would leave out what is beyond.
+  app.server.maxHeadersCount = bounds.maxHeaderFields + 1
+  boundBodyTime(app, bounds.bodyTimeoutMs, ({ id, raw: { socket } }) =>
+    answerClientError(bodyTimeout, socket, answers.on(socket), app.log, id),
+  )
+  app.addHook('onSend', (_request, reply, _payload, done) => {
+    answers.sent(reply.raw)
+    done()
+  })
+  whileOpen(app.server, bounds.checkIntervalMs, () => {
+    const count = answers.cutSlow(bounds)
+    if (count > 0) app.log.info({ count }, 'answers cut off: their clients do not read')
+  })
+  return answers
+}
+
+/** @throws AppError when there are too many header fields, or not exactly one Host (RFC 9112 §3.2) */
+function checkHeaders({ raw }: FastifyRequest, maxFields: number): void {
+  const { rawHeaders, httpVersion } = raw
+  if (rawHeaders.length > 2 * maxFields)
+    throw new AppError('HEADERS_TOO_LARGE', { headers: { connection: 'close' } })
+  let hosts = 0
+  for (let at = 0; at < rawHeaders.length; at += 2) {
+    const name = rawHeaders[at]
+    if (name?.length === 4 && name.toLowerCase() === 'host') hosts++
+  }
+  // HTTP/1.0 knows none.
+  if (hosts > 1 || (hosts === 0 && httpVersion === '1.1'))
+    throw new AppError('BAD_REQUEST', { headers: { connection: 'close' } })
 }
 
 /** The router looks at the path alone; the query must decode too, and neither may hold a NUL. */

@@ -65,6 +65,10 @@ export async function startApp(
   options: {
     testDatabase?: TestDatabase
     poolMax?: number
+    maxWaiting?: number
+    bounds?: NonNullable<AppDependencies['bounds']>
+    /** Off when left out: a test run may keep a machine busier than it likes. */
+    loopDelay?: NonNullable<AppDependencies['loopDelay']>
     streams?: NonNullable<AppDependencies['streams']>
     clockToleranceS?: number
   } = {},
@@ -76,12 +80,21 @@ export async function startApp(
   const database = openDatabase({
     connection: testDatabase.connection,
     poolMax: options.poolMax ?? 10,
+    ...(options.maxWaiting !== undefined && { maxWaiting: options.maxWaiting }),
     onCommit: (userId) => commits.emit('commit', userId),
   })
   await database.prepare()
   const verifier = createVerifier({ secrets: [testSecret], clockToleranceS: options.clockToleranceS ?? 5 })
-  const { streams } = options
-  const app = await createApp({ database, commits, verifier, logger, ...(streams && { streams }) })
+  const { streams, bounds, loopDelay = 'off' } = options
+  const app = await createApp({
+    database,
+    commits,
+    verifier,
+    logger,
+    loopDelay,
+    ...(bounds && { bounds }),
+    ...(streams && { streams }),
+  })
   const url = await app.listen({ host: '127.0.0.1', port: 0 })
   let stopped: Promise<void> | undefined
   const stopOnce = async () => {
