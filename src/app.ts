@@ -50,7 +50,7 @@ export async function createApp({
   const app = createServer({
     logger,
     observe: logRequest,
-    admit: overload.admit,
+    refuses: overload.refuses,
     guard: createGuard(verifier),
     bounds,
     isStopping,

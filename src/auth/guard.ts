@@ -59,7 +59,7 @@ async function authenticate(request: FastifyRequest, verifier: Verifier): Promis
  * A route is judged by the pattern that the router matched, never by how the path was spelled: `/%61pi/…` matches the
  * same route as `/api/…`.
  */
-export function isUnderApi(request: FastifyRequest): boolean {
+function isUnderApi(request: FastifyRequest): boolean {
   const [, first = ''] = (request.routeOptions.url ?? originForm(request.originalUrl)).split(/[/?]/, 2)
   return decodeSegment(first) === 'api'
 }

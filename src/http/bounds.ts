@@ -14,6 +14,8 @@ export type ServerBounds = {
   readonly bodyTimeoutMs: number
   /** What a client has to take an answer, to begin with. */
   readonly answerTimeoutMs: number
+  /** The rate at which an import must come, and an answer be taken, after that time; in bytes a second. */
+  readonly minBytesPerS: number
   /** How long a connection stays open between two requests: longer than the 60 s of most load balancers. */
   readonly idleTimeoutMs: number
   /** Most bytes of answers that are kept because their clients have not taken them. */
@@ -30,6 +32,7 @@ export const defaultBounds: ServerBounds = {
   headersTimeoutMs: 10_000,
   bodyTimeoutMs: 30_000,
   answerTimeoutMs: 30_000,
+  minBytesPerS: 32_768,
   idleTimeoutMs: 72_000,
   maxUnreadBytes: 134_217_728,
   checkIntervalMs: 1_000,

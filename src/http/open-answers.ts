@@ -1,10 +1,10 @@
-import type { Server, ServerResponse } from 'node:http'
+import type { ServerResponse } from 'node:http'
 import type { Socket } from 'node:net'
-import { allowedMs } from './slow-clients.ts'
+import { allowedMs, type Patience } from './slow-clients.ts'
 
 export type SlowReaderBounds = {
-  /** What a client has to take any answer, in milliseconds; a long one gives it more (slow-clients.ts). */
-  readonly answerTimeoutMs: number
+  /** What a client has to take an answer; what it takes of a long one gives it more. */
+  readonly patience: Patience
   /** Most bytes of answers that are kept because their clients have not taken them. */
   readonly maxUnreadBytes: number
 }
@@ -24,14 +24,14 @@ export class OpenAnswers {
   /** Those that were handed over to be sent, longest ago first. Streams of events see to their readers themselves. */
   readonly #sent = new Map<ServerResponse, Turn>()
 
-  constructor(server: Server) {
-    server.on('request', ({ socket }, response) => {
-      const answers = this.#bySocket.get(socket) ?? new Set()
-      this.#bySocket.set(socket, answers.add(response))
-      response.once('close', () => {
-        answers.delete(response)
-        this.#sent.delete(response)
-      })
+  /** A request has come. */
+  add(response: ServerResponse): void {
+    const { socket } = response.req
+    const answers = this.#bySocket.get(socket) ?? new Set()
+    this.#bySocket.set(socket, answers.add(response))
+    response.once('close', () => {
+      answers.delete(response)
+      this.#sent.delete(response)
     })
   }
 
@@ -56,7 +56,7 @@ export class OpenAnswers {
    *
    * @returns how many were cut
    */
-  cutSlow({ answerTimeoutMs, maxUnreadBytes }: SlowReaderBounds): number {
+  cutSlow({ patience, maxUnreadBytes }: SlowReaderBounds): number {
     const now = performance.now()
     let unreadBytes = 0
     let cut = 0
@@ -67,7 +67,8 @@ export class OpenAnswers {
       const isSlow =
         socket !== null &&
         turn !== undefined &&
-        now - turn.sinceMs >= allowedMs(answerTimeoutMs, socket.bytesWritten - turn.bytesBefore)
+        now - turn.sinceMs >=
+          allowedMs(patience, socket.bytesWritten - socket.writableLength - turn.bytesBefore)
       if (isSlow) {
         socket.destroy()
         cut++

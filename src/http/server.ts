@@ -1,3 +1,5 @@
+import { createServer as createHttpServer, type RequestListener, type Server } from 'node:http'
+import type { Socket } from 'node:net'
 import {
   type FastifyBaseLogger,
   type FastifyInstance,
@@ -12,7 +14,6 @@ import {
 } from 'fastify'
 import type { Static, TSchema } from 'typebox'
 import { AppError } from '../errors.ts'
-import { newId } from '../lib/ids.ts'
 import { originForm } from '../lib/request-target.ts'
 import { bodyLimitBytes, isSupportedMediaType, registerBodyParser } from './body.ts'
 import { defaultBounds, type ServerBounds } from './bounds.ts'
@@ -21,7 +22,9 @@ import { boundConnections, closeUnusedConnections } from './connections.ts'
 import { handleError } from './error-handler.ts'
 import { trackMethods } from './methods.ts'
 import { OpenAnswers } from './open-answers.ts'
-import { boundBodyTime, maxAllowedMs, whileOpen } from './slow-clients.ts'
+import { refuse } from './refusal.ts'
+import { requestIdOf } from './request-id.ts'
+import { boundBodyTime, boundRestOfBody, maxAllowedMs, whileOpen } from './slow-clients.ts'
 import { registerValidation } from './validation.ts'
 
 /** Gives handlers the types of their TypeBox schemas. */
@@ -38,8 +41,6 @@ export type App = FastifyInstance<
   FastifyBaseLogger,
   TypeBoxTypeProvider
 >
-
-const requestIdForm = /^[A-Za-z0-9._-]{1,128}$/
 
 /** Stands for the path of a request whose URL cannot be decoded; no request line can hold its space. */
 const undecodable = '/ undecodable'
@@ -59,8 +60,8 @@ export type ServerOptions = {
   readonly logger: FastifyBaseLogger
   /** Sees every request first. */
   readonly observe: (request: FastifyRequest, reply: FastifyReply) => void
-  /** Refuses a request that is more than can be done, before it is looked at. */
-  readonly admit?: (request: FastifyRequest) => void
+  /** Whether a request is more than can be done, by its target; told before anything else is looked at. */
+  readonly refuses?: (target: string) => boolean
   readonly guard: Guard
   /** Other bounds than the usual ones. */
   readonly bounds?: Partial<ServerBounds> | undefined
@@ -73,27 +74,16 @@ export type ServerOptions = {
  * 404, 405 and errors. Routes are registered after it.
  */
 export function createServer(options: ServerOptions): App {
-  const { logger, observe, admit, guard, isStopping } = options
+  const { logger, observe, refuses = () => false, guard, isStopping } = options
   const bounds: ServerBounds = { ...defaultBounds, ...options.bounds }
+  const answers = new OpenAnswers()
   const app = fastify({
     loggerInstance: logger,
     logController: new LogController({ disableRequestLogging: true, requestIdLogLabel: 'request_id' }),
-    genReqId: ({ headers }) => {
-      const id = headers['x-request-id']
-      return typeof id === 'string' && requestIdForm.test(id) ? id : newId()
-    },
+    genReqId: ({ headers }) => requestIdOf(headers),
     bodyLimit: bodyLimitBytes,
     routerOptions: { maxParamLength },
-    // For bodies there is a bound of their own, below this one.
-    requestTimeout: bounds.headersTimeoutMs + 2 * maxAllowedMs,
-    keepAliveTimeout: bounds.idleTimeoutMs,
-    http: {
-      headersTimeout: bounds.headersTimeoutMs,
-      connectionsCheckingInterval: bounds.checkIntervalMs,
-      maxHeaderSize: bounds.maxHeaderBytes,
-      // Node would answer a missing Host itself, outside the envelope.
-      requireHostHeader: false,
-    },
+    serverFactory: (handler) => createBoundedServer(handler, bounds, answers, refuses),
     forceCloseConnections: 'idle',
     return503OnClosing: false,
     clientErrorHandler(error, socket) {
@@ -102,7 +92,7 @@ export function createServer(options: ServerOptions): App {
     // Fastify answers a path that it cannot decode before any hook; under a path that no route has, it meets them all.
     rewriteUrl: ({ url = '/' }) => (isDecodable(url) ? originForm(url) : undecodable),
   }).withTypeProvider<TypeBoxTypeProvider>()
-  const answers = boundClients(app, bounds)
+  boundClients(app, bounds, answers)
   const methods = trackMethods(app, maxParamLength)
   registerValidation(app)
   registerBodyParser(app)
@@ -114,9 +104,6 @@ export function createServer(options: ServerOptions): App {
   app.addHook('onRequest', async (request, reply) => {
     observe(request, reply)
     reply.header('x-request-id', request.id)
-    if (answers.countOn(request.raw.socket) > bounds.maxPipelined)
-      throw new AppError('OVERLOADED', { headers: { 'retry-after': '1', connection: 'close' } })
-    admit?.(request)
     checkHeaders(request, bounds.maxHeaderFields)
     await guard(request, reply)
     if (request.url === undecodable) throw new AppError('INVALID_URL')
@@ -133,14 +120,49 @@ export function createServer(options: ServerOptions): App {
   return app
 }
 
+/** The server under the framework, which never sees what is refused. */
+function createBoundedServer(
+  handler: RequestListener,
+  bounds: ServerBounds,
+  answers: OpenAnswers,
+  refuses: (target: string) => boolean,
+): Server {
+  const server = createHttpServer(
+    {
+      headersTimeout: bounds.headersTimeoutMs,
+      // For bodies there is a bound of their own, below this one.
+      requestTimeout: bounds.headersTimeoutMs + maxAllowedMs,
+      keepAliveTimeout: bounds.idleTimeoutMs,
+      connectionsCheckingInterval: bounds.checkIntervalMs,
+      maxHeaderSize: bounds.maxHeaderBytes,
+      // Node would answer a missing Host itself, outside the envelope.
+      requireHostHeader: false,
+    },
+    (request, response) => {
+      const { socket, url = '/' } = request
+      answers.add(response)
+      response.once('close', () => boundRestOfBody(request, bounds.bodyTimeoutMs))
+      // Once it has refused one for that, a connection is served no more: no answer to a later one would be sent.
+      const isTooMany = answers.countOn(socket) > bounds.maxPipelined || overfull.has(socket)
+      if (isTooMany) overfull.add(socket)
+      if (isTooMany || refuses(url)) refuse(request, response, isTooMany)
+      else handler(request, response)
+    },
+  )
+  // One more than are taken, so that it shows; Node would leave out what is beyond.
+  server.maxHeadersCount = bounds.maxHeaderFields + 1
+  return server
+}
+
+/** Connections with more requests than are taken of one at a time. */
+const overfull = new WeakSet<Socket>()
+
 /** Bounds what clients take of the server: connections, time and memory. */
-function boundClients(app: App, bounds: ServerBounds): OpenAnswers {
-  const answers = new OpenAnswers(app.server)
+function boundClients(app: App, bounds: ServerBounds, answers: OpenAnswers): void {
   closeUnusedConnections(app)
   boundConnections(app, bounds)
-  // One more than are taken, so that it shows; Node would leave out what is beyond.
-  app.server.maxHeadersCount = bounds.maxHeaderFields + 1
-  boundBodyTime(app, bounds.bodyTimeoutMs, ({ id, raw: { socket } }) =>
+  const { minBytesPerS, maxUnreadBytes } = bounds
+  boundBodyTime(app, { baseMs: bounds.bodyTimeoutMs, minBytesPerS }, ({ id, raw: { socket } }) =>
     answerClientError(bodyTimeout, socket, answers.on(socket), app.log, id),
   )
   app.addHook('onSend', (_request, reply, _payload, done) => {
@@ -148,10 +170,12 @@ function boundClients(app: App, bounds: ServerBounds): OpenAnswers {
     done()
   })
   whileOpen(app.server, bounds.checkIntervalMs, () => {
-    const count = answers.cutSlow(bounds)
+    const count = answers.cutSlow({
+      patience: { baseMs: bounds.answerTimeoutMs, minBytesPerS },
+      maxUnreadBytes,
+    })
     if (count > 0) app.log.info({ count }, 'answers cut off: their clients do not read')
   })
-  return answers
 }
 
 /** @throws AppError when there are too many header fields, or not exactly one Host (RFC 9112 §3.2) */

@@ -1,5 +1,5 @@
-import type { Server } from 'node:http'
-import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
+import type { IncomingMessage, Server } from 'node:http'
+import type { FastifyInstance, FastifyRequest } from 'fastify'
 
 declare module 'fastify' {
   interface FastifyContextConfig {
@@ -8,66 +8,68 @@ declare module 'fastify' {
   }
 }
 
-/** The least rate at which a long body must come and an answer must be taken, in bytes a second. */
-const minRate = 16_384
+/** What slow clients are given. */
+export type Patience = {
+  /** Time for next to nothing, in milliseconds. */
+  readonly baseMs: number
+  /** The rate at which the rest must come, or be taken, in bytes a second. */
+  readonly minBytesPerS: number
+}
 
-/** Longest time that the slowest client is given, in milliseconds: 64 MiB take it at 0.6 Mbit/s. */
-export const maxAllowedMs = 900_000
+/** Longest time that a client is given, in milliseconds. */
+export const maxAllowedMs = 1_800_000
 
-/**
- * How long a client may take.
- *
- * @param baseMs for next to nothing, in milliseconds
- * @param bytes how much it has taken, or sent
- * @returns milliseconds
- */
-export function allowedMs(baseMs: number, bytes: number): number {
-  return Math.min(Math.max(baseMs, maxAllowedMs), baseMs + (bytes / minRate) * 1000)
+/** How long a client may take that has sent, or taken, so many bytes, in milliseconds. */
+export function allowedMs({ baseMs, minBytesPerS }: Patience, bytes: number): number {
+  return Math.min(maxAllowedMs, baseMs + (bytes / minBytesPerS) * 1_000)
 }
 
 /**
  * Bounds the time in which a body must arrive; Node has one bound for all routes, which would cut a long import or let
  * short bodies drip. A body that is there with its headers, as nearly all are, costs nothing.
  *
- * @param timeoutMs for a body, in milliseconds; where the route says that bodies are long, for each to begin with
- * @param onTimeout is to answer a request that has no answer yet, and close its connection
+ * @param patience with a body: the base alone, unless the route says that bodies are long
+ * @param onTimeout is to answer a request whose body is waited for, and close its connection
  */
 export function boundBodyTime(
   app: FastifyInstance,
-  timeoutMs: number,
+  patience: Patience,
   onTimeout: (request: FastifyRequest) => void,
 ): void {
-  const watched = new WeakSet<object>()
-  const watch = (request: FastifyRequest, reply: FastifyReply) => {
-    const { raw } = request
-    if (raw.complete || watched.has(raw)) return
-    watched.add(raw)
-    const startMs = performance.now()
-    const bytesBefore = raw.socket.bytesRead
-    const isLong = request.routeOptions.config.longBody === true
-    const check = () => {
-      if (raw.complete || raw.socket.destroyed) return
-      const allowed = isLong ? allowedMs(timeoutMs, raw.socket.bytesRead - bytesBefore) : timeoutMs
-      const leftMs = allowed - (performance.now() - startMs)
-      if (leftMs > 0) timer = setTimeout(check, Math.ceil(leftMs))
-      // Its answer has gone out; what still comes belongs to nothing.
-      else if (reply.raw.writableEnded) raw.socket.destroy()
-      else onTimeout(request)
-    }
-    let timer = setTimeout(check, timeoutMs)
-    reply.raw.once('close', () => {
-      if (raw.complete || raw.socket.destroyed) clearTimeout(timer)
-    })
-  }
   app.addHook('preParsing', (request, reply, payload, done) => {
-    watch(request, reply)
+    const { raw } = request
+    if (!raw.complete) {
+      const isLong = request.routeOptions.config.longBody === true
+      const minBytesPerS = isLong ? patience.minBytesPerS : Number.POSITIVE_INFINITY
+      const clear = watchBody(raw, { ...patience, minBytesPerS }, () => onTimeout(request))
+      reply.raw.once('close', clear)
+    }
     done(null, payload)
   })
-  // A request may be refused before its body is looked at, and the rest of it still comes.
-  app.addHook('onSend', (request, reply, _payload, done) => {
-    watch(request, reply)
-    done()
-  })
+}
+
+/** Bounds the time in which the rest of a body must arrive whose request has its answer: it belongs to nothing. */
+export function boundRestOfBody(request: IncomingMessage, timeoutMs: number): void {
+  if (request.complete || request.socket.destroyed) return
+  const patience = { baseMs: timeoutMs, minBytesPerS: Number.POSITIVE_INFINITY }
+  const clear = watchBody(request, patience, () => request.socket.destroy())
+  request.once('end', clear)
+  request.once('close', clear)
+}
+
+/** @returns ends the watch */
+function watchBody(body: IncomingMessage, patience: Patience, onTimeout: () => void): () => void {
+  const startMs = performance.now()
+  const bytesBefore = body.socket.bytesRead
+  const check = () => {
+    if (body.complete || body.socket.destroyed) return
+    const allowed = allowedMs(patience, body.socket.bytesRead - bytesBefore)
+    const leftMs = allowed - (performance.now() - startMs)
+    if (leftMs > 0) timer = setTimeout(check, Math.ceil(leftMs))
+    else onTimeout()
+  }
+  let timer = setTimeout(check, patience.baseMs)
+  return () => clearTimeout(timer)
 }
 
 /** Does something again and again, until the server is closed. */

@@ -1,6 +1,5 @@
-import type { FastifyBaseLogger, FastifyRequest } from 'fastify'
-import { isUnderApi } from '../auth/guard.ts'
-import { AppError } from '../errors.ts'
+import type { FastifyBaseLogger } from 'fastify'
+import { isApiTarget } from '../lib/request-target.ts'
 
 export type DelayBounds = {
   /** How often the event loop is looked at, in milliseconds. */
@@ -84,16 +83,13 @@ export class Overload {
     if (delay !== 'off') this.#timer = this.#lookEvery(delay.intervalMs)
   }
 
-  /** @throws AppError OVERLOADED for a request under /api while there is too much to do */
-  readonly admit = (request: FastifyRequest): void => {
-    if (!this.#delay.isHigh && !this.#isQueueFull()) return
-    if (!isUnderApi(request)) return
+  /** Whether there is too much to do for a new request with this target. */
+  readonly refuses = (target: string): boolean => {
+    if (!this.#delay.isHigh && !this.#isQueueFull()) return false
+    if (!isApiTarget(target)) return false
     this.#refused++
     this.#report()
-    // Not all at the same time again.
-    throw new AppError('OVERLOADED', {
-      headers: { 'retry-after': String(1 + Math.floor(Math.random() * 3)) },
-    })
+    return true
   }
 
   stop(): void {
