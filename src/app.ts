@@ -4,6 +4,7 @@ import type { Accounts } from './accounts/accounts.ts'
 import { createGuard, type GuardLimits } from './auth/guard.ts'
 import type { Verifier } from './auth/verifier.ts'
 import type { Database } from './db/database.ts'
+import type { ServerBounds } from './http/bounds.ts'
 import type { TrustProxy } from './http/client-address.ts'
 import { awaitLastRequests } from './http/last-requests.ts'
 import { registerOpenApi } from './http/openapi.ts'
@@ -11,6 +12,7 @@ import { type App, createServer } from './http/server.ts'
 import { registerHealth } from './ops/health.ts'
 import { logRequest } from './ops/logging.ts'
 import type { Metrics } from './ops/metrics.ts'
+import { Overload, type OverloadOptions } from './ops/overload.ts'
 import { Live, type LiveOptions } from './tasks/live.ts'
 import { registerTaskRoutes } from './tasks/routes/index.ts'
 
@@ -34,6 +36,10 @@ export type AppDependencies = {
   readonly trustProxy?: TrustProxy
   /** Origins of pages elsewhere that may call the service; none when left out. */
   readonly corsOrigins?: readonly string[]
+  /** What clients may take of the server, other than usually. */
+  readonly bounds?: Partial<ServerBounds>
+  /** When the event loop is delayed too much, other than usually. */
+  readonly loopDelay?: OverloadOptions['delay']
   /** Times of the streams, in milliseconds, other than the usual ones. */
   readonly streams?: Pick<LiveOptions, 'heartbeatMs' | 'pollMs' | 'drainMs'>
 }
@@ -49,20 +55,26 @@ export async function createApp({
   trustProxy,
   corsOrigins = [],
   commits,
+  bounds,
+  loopDelay,
   streams,
   metrics,
 }: AppDependencies): Promise<App> {
+  const overload = new Overload({ isQueueFull: () => database.isFull, log: logger, delay: loopDelay })
   const app = createServer({
     logger,
     observe(request, reply) {
       logRequest(request, reply, metrics?.begin(request, reply))
     },
     onUnreadable: (status) => metrics?.countUnreadable(status),
+    refuses: overload.refuses,
     guard: createGuard(verifier, limits),
+    bounds,
     isStopping,
     trustProxy,
     corsOrigins,
   })
+  app.addHook('onClose', async () => overload.stop())
   app.decorateRequest('userId', '')
   app.decorateRequest('tokenRefusedFromMs', 0)
   await registerOpenApi(app)

@@ -25,7 +25,7 @@ export async function openConfiguredAccounts(
     trustedOrigins: corsOrigins,
     ...(createLimiter !== undefined && { createLimiter }),
     async onUserDeleted(userId) {
-      await eraseData(database.scopeFor(userId))
+      await eraseData(database.scopeFor(userId, 'service'))
     },
     logger,
   })

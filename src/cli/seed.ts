@@ -105,7 +105,7 @@ async function seed(config: Config, { users, tasks, reset }: SeedOptions): Promi
 }
 
 async function seedUser(database: Database, userId: string, count: number, reset: boolean): Promise<void> {
-  const scope = database.scopeFor(userId)
+  const scope = database.scopeFor(userId, 'service')
   if (reset) await eraseData(scope)
   for (let done = 0; done < count; done += batchSize) {
     const size = Math.min(batchSize, count - done)

@@ -29,6 +29,7 @@ export type UserScope = {
    * Runs one statement in one round trip, in a transaction of its own or in the open one.
    *
    * @throws AppError DATABASE_UNAVAILABLE when the database cannot be had within the deadline
+   * @throws AppError OVERLOADED when too much waits for a connection already
    * @throws pg.DatabaseError for what the server refused, such as a unique violation
    */
   run<P extends Shape, R extends Shape>(
@@ -80,9 +81,17 @@ export type DatabaseOptions = PoolOptions & {
   readonly onPreparedStatementLost?: () => void
 }
 
+/**
+ * Whose work it is. A request is refused with OVERLOADED when too much waits for a connection already; what the service
+ * does by itself, or has taken on, waits its turn: of that there is never much.
+ */
+export type WorkOrigin = 'request' | 'service'
+
 export type Database = {
   /** Scopes run nothing before `prepare` has succeeded. */
-  scopeFor(userId: string): UserScope
+  scopeFor(userId: string, origin?: WorkOrigin): UserScope
+  /** Whether so much work waits for a connection that requests are refused. */
+  readonly isFull: boolean
   readonly observer: Observer
   /**
    * Migrates, then checks the wall between users.
@@ -129,12 +138,20 @@ class PostgresDatabase implements Database {
     return this.#pool.usage
   }
 
-  scopeFor(userId: string): UserScope {
+  get isFull(): boolean {
+    return this.#pool.isFull
+  }
+
+  scopeFor(userId: string, origin: WorkOrigin = 'request'): UserScope {
+    const admitted = async <T>(work: () => Promise<T>): Promise<T> => {
+      if (origin === 'request') this.#pool.admit()
+      return work()
+    }
     return brand<UserScope>({
       userId,
-      run: (statement, values) => this.#run(userId, statement, values),
-      runAll: (calls) => this.#runAll(userId, calls),
-      transaction: (work, options = {}) => this.#transaction(userId, work, options),
+      run: (statement, values) => admitted(() => this.#run(userId, statement, values)),
+      runAll: (calls) => admitted(() => this.#runAll(userId, calls)),
+      transaction: (work, options = {}) => admitted(() => this.#transaction(userId, work, options)),
     })
   }
 

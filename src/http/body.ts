@@ -1,9 +1,13 @@
 import { isUtf8 } from 'node:buffer'
 import type { FastifyInstance, FastifyRequest } from 'fastify'
 import { AppError } from '../errors.ts'
+import { isDeeperThan } from '../lib/json-depth.ts'
 
 /** Largest request body, in bytes. */
 export const bodyLimitBytes = 1_048_576
+
+/** Most levels of arrays and objects within each other; no body that is taken has more than six. */
+export const maxJsonDepth = 64
 
 const utf8Charset = /;\s*charset\s*=\s*"?utf-?8"?\s*(;|$)/i
 
@@ -35,6 +39,10 @@ export function isSupportedMediaType({ headers, method }: FastifyRequest): boole
 function parseJson(body: Buffer): unknown {
   if (body.length === 0) return undefined
   if (!isUtf8(body)) throw new AppError('INVALID_JSON', { details: [invalid('The body is not UTF-8.')] })
+  if (isDeeperThan(body, maxJsonDepth)) {
+    const message = `The body has more than ${maxJsonDepth} levels of arrays and objects.`
+    throw new AppError('INVALID_JSON', { details: [{ path: '', code: 'maxDepth', message }] })
+  }
   try {
     return JSON.parse(body.toString())
   } catch (error) {

@@ -1,4 +1,4 @@
-import { type Server, type ServerResponse, STATUS_CODES } from 'node:http'
+import { type ServerResponse, STATUS_CODES } from 'node:http'
 import type { Socket } from 'node:net'
 import { AppError, type ErrorCode } from '../errors.ts'
 import { newId } from '../lib/ids.ts'
@@ -12,41 +12,63 @@ const parserErrors: Readonly<Record<string, ErrorCode>> = {
 
 type Log = { info(fields: object, message: string): void }
 
-/**
- * Watches which connections have an answer under way.
- *
- * @returns tells whether an answer has begun on a connection and not ended
- */
-export function watchAnswers(server: Server): (socket: Socket) => boolean {
-  const open = new WeakMap<Socket, Set<ServerResponse>>()
-  server.on('request', ({ socket }, response) => {
-    const answers = open.get(socket) ?? new Set()
-    open.set(socket, answers.add(response))
-    response.once('close', () => answers.delete(response))
-  })
-  return (socket) => [...(open.get(socket) ?? [])].some(({ headersSent }) => headersSent)
+export type UnreadableOptions = {
+  readonly log: Log
+  /** Told of the status of the answer, where one is given. */
+  readonly onAnswered?: (status: number) => void
+  /** Of the request, where one was read. */
+  readonly requestId?: string
 }
+
+/** What a body that does not come in time is reported as; Node's own time-out for headers has the same code. */
+export const bodyTimeout: NodeJS.ErrnoException = Object.assign(
+  new Error('The body did not arrive in time'),
+  {
+    code: 'ERR_HTTP_REQUEST_TIMEOUT',
+  },
+)
+
+/** Connections whose end is settled; the parser may complain of each further piece that comes. */
+const ending = new WeakSet<Socket>()
 
 /**
  * Answers what the HTTP parser refused, in the envelope, and closes the connection. It must destroy the socket: a
- * slow client would otherwise keep it half open. Within another answer there is no place for one: that is cut.
+ * slow client would otherwise keep it half open. Requests that came whole before it get their own answers first. Within
+ * an answer that has begun, and may go on for long, there is no place for another: that is cut.
  *
- * @param error what node:http reports with its clientError event
- * @param isAnswering whether an answer has begun on the connection and not ended
- * @returns the status of the answer, or undefined where none was given
+ * @param error what node:http reports with its clientError event, or `bodyTimeout`
+ * @param answers those that the connection has under way, in their order
  */
 export function answerClientError(
-  error: Error & { code?: string },
+  error: NodeJS.ErrnoException,
   socket: Socket,
-  isAnswering: boolean,
-  log: Log,
-): number | undefined {
-  if (error.code === 'ECONNRESET' || !socket.writable || isAnswering) {
+  answers: readonly ServerResponse[],
+  options: UnreadableOptions,
+): void {
+  if (ending.has(socket)) return
+  const isWithinAnswer = answers.some(({ headersSent, writableEnded }) => headersSent && !writableEnded)
+  if (error.code === 'ECONNRESET' || !socket.writable || isWithinAnswer) {
     socket.destroy()
-    return undefined
+    return
+  }
+  ending.add(socket)
+  // What else comes can be of no use.
+  socket.pause()
+  const last = answers.findLast(({ req }) => req.complete)
+  if (last === undefined) refuse(error, socket, options)
+  else last.once('close', () => refuse(error, socket, options))
+}
+
+function refuse(
+  error: NodeJS.ErrnoException,
+  socket: Socket,
+  { log, onAnswered, requestId = newId() }: UnreadableOptions,
+): void {
+  if (!socket.writable) {
+    socket.destroy()
+    return
   }
   const known = new AppError(parserErrors[error.code ?? ''] ?? 'BAD_REQUEST')
-  const requestId = newId()
   log.info(
     { request_id: requestId, status: known.status, code: known.code, reason: error.code },
     'request unreadable',
@@ -61,5 +83,5 @@ export function answerClientError(
     'connection: close',
   ]
   socket.end(`${head.join('\r\n')}\r\n\r\n${body}`, () => socket.destroy())
-  return known.status
+  onAnswered?.(known.status)
 }

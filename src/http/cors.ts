@@ -72,3 +72,16 @@ export function createCors(origins: readonly string[]): Cors {
     return true
   }
 }
+
+/** The headers, names and values in turn, with which a page of an allowed origin may read an answer past Fastify. */
+export function corsHeaders(origins: readonly string[]): (origin: string | undefined) => readonly string[] {
+  const allowed: ReadonlySet<string> = new Set(origins)
+  if (allowed.size === 0) return () => []
+  return (origin) => {
+    if (origin === undefined || !allowed.has(origin)) return ['vary', 'Origin']
+    return [
+      ...['vary', 'Origin', 'access-control-allow-origin', origin],
+      ...['access-control-expose-headers', exposedHeaders],
+    ]
+  }
+}

@@ -34,7 +34,9 @@ export function toCatalogued(error: unknown): AppError {
 export function handleError(error: unknown, request: FastifyRequest, reply: FastifyReply): FastifyReply {
   const known = toCatalogued(error)
   request.errorCode = known.code
-  if (known.status >= 500)
+  // Of what is refused because there is too much of it there is a count; a line more for each would add to it.
+  const isCounted = known.code === 'OVERLOADED' && known.cause === undefined
+  if (known.status >= 500 && !isCounted)
     request.log.error({ err: known.cause ?? known, code: known.code }, 'request failed')
   return reply
     .code(known.status)

@@ -3,6 +3,7 @@ import { type ErrorCode, errorCatalogue } from '../errors.ts'
 
 /** Errors that any operation under /api can answer with, before its own. */
 const sharedErrors = [
+  'OVERLOADED',
   'BAD_REQUEST',
   'INVALID_URL',
   'TOKEN_MISSING',

@@ -1,3 +1,5 @@
+import { createServer as createHttpServer, type RequestListener, type Server } from 'node:http'
+import type { Socket } from 'node:net'
 import {
   type FastifyBaseLogger,
   type FastifyInstance,
@@ -12,18 +14,22 @@ import {
 } from 'fastify'
 import type { Static, TSchema } from 'typebox'
 import { AppError } from '../errors.ts'
-import { newId } from '../lib/ids.ts'
 import { originForm } from '../lib/request-target.ts'
 import { readTraceparent } from '../lib/trace-context.ts'
 import { bodyLimitBytes, isSupportedMediaType, registerBodyParser } from './body.ts'
+import { defaultBounds, type ServerBounds } from './bounds.ts'
 import { findClientAddress, type TrustProxy, trustProxyOption } from './client-address.ts'
-import { answerClientError, watchAnswers } from './client-errors.ts'
-import { closeUnusedConnections } from './connections.ts'
-import { createCors } from './cors.ts'
+import { answerClientError, bodyTimeout } from './client-errors.ts'
+import { boundConnections, closeUnusedConnections } from './connections.ts'
+import { corsHeaders, createCors } from './cors.ts'
 import { handleError } from './error-handler.ts'
 import { stopListeningFirst } from './last-requests.ts'
 import { trackMethods } from './methods.ts'
+import { OpenAnswers } from './open-answers.ts'
+import { refuse } from './refusal.ts'
+import { requestIdOf } from './request-id.ts'
 import { securityHeaders, strictTransport } from './security-headers.ts'
+import { boundBodyTime, boundRestOfBody, maxAllowedMs, whileOpen } from './slow-clients.ts'
 import { registerValidation } from './validation.ts'
 
 /** Gives handlers the types of their TypeBox schemas. */
@@ -48,8 +54,6 @@ export type App = FastifyInstance<
   TypeBoxTypeProvider
 >
 
-const requestIdForm = /^[A-Za-z0-9._-]{1,128}$/
-
 /** Stands for the path of a request whose URL cannot be decoded; no request line can hold its space. */
 const undecodable = '/ undecodable'
 
@@ -70,7 +74,11 @@ export type ServerOptions = {
   readonly observe: (request: FastifyRequest, reply: FastifyReply) => void
   /** Told of the status of each answer to what was no readable request. */
   readonly onUnreadable?: ((status: number) => void) | undefined
+  /** Whether a request is more than can be done, by its target; told before anything else is looked at. */
+  readonly refuses?: (target: string) => boolean
   readonly guard: Guard
+  /** Other bounds than the usual ones. */
+  readonly bounds?: Partial<ServerBounds> | undefined
   /** Whether the service is about to stop. */
   readonly isStopping: () => boolean
   readonly trustProxy?: TrustProxy
@@ -83,35 +91,40 @@ export type ServerOptions = {
  * 404, 405 and errors. Routes are registered after it.
  */
 export function createServer(options: ServerOptions): App {
-  const { logger, observe, onUnreadable, guard, isStopping, trustProxy } = options
+  const {
+    logger,
+    observe,
+    onUnreadable = () => {},
+    refuses = () => false,
+    guard,
+    isStopping,
+    trustProxy,
+  } = options
+  const bounds: ServerBounds = { ...defaultBounds, ...options.bounds }
+  const answers = new OpenAnswers()
+  const { corsOrigins = [] } = options
   const app = fastify({
     loggerInstance: logger,
     logController: new LogController({ disableRequestLogging: true, requestIdLogLabel: 'request_id' }),
-    genReqId: ({ headers }) => {
-      const id = headers['x-request-id']
-      return typeof id === 'string' && requestIdForm.test(id) ? id : newId()
-    },
+    genReqId: ({ headers }) => requestIdOf(headers),
     trustProxy: trustProxyOption(trustProxy),
     // In every line of the request, so that it is found by the caller's trace.
     childLoggerFactory: (parent, bindings, options, { headers }) =>
       parent.child({ ...bindings, ...traceFields(headers.traceparent) }, options),
     bodyLimit: bodyLimitBytes,
     routerOptions: { maxParamLength },
-    requestTimeout: 30_000,
-    // Node would answer a missing Host itself, outside the envelope.
-    http: { headersTimeout: 10_000, connectionsCheckingInterval: 2_000, requireHostHeader: false },
+    serverFactory: (handler) =>
+      createBoundedServer(handler, bounds, answers, { refuses, headersFor: corsHeaders(corsOrigins) }),
     forceCloseConnections: 'idle',
     return503OnClosing: false,
     clientErrorHandler(error, socket) {
-      const status = answerClientError(error, socket, isAnswering(socket), logger)
-      if (status !== undefined) onUnreadable?.(status)
+      answerClientError(error, socket, answers.on(socket), { log: logger, onAnswered: onUnreadable })
     },
     // Fastify answers a path that it cannot decode before any hook; under a path that no route has, it meets them all.
     rewriteUrl: ({ url = '/' }) => (isDecodable(url) ? originForm(url) : undecodable),
   }).withTypeProvider<TypeBoxTypeProvider>()
-  const isAnswering = watchAnswers(app.server)
   stopListeningFirst(app)
-  closeUnusedConnections(app)
+  boundClients(app, bounds, answers, onUnreadable)
   const methods = trackMethods(app, maxParamLength)
   registerValidation(app)
   registerBodyParser(app)
@@ -120,18 +133,14 @@ export function createServer(options: ServerOptions): App {
   app.decorateRequest('errorCode', null)
   app.decorateRequest('clientAddress', '')
   app.setErrorHandler(handleError)
-  const answerCors = createCors(options.corsOrigins ?? [])
+  const answerCors = createCors(corsOrigins)
   // The order of checks that the contract gives, up to the body.
   app.addHook('onRequest', async (request, reply) => {
     request.clientAddress = findClientAddress(request)
     observe(request, reply)
-    // Errors have them too. An answer that is written past Fastify takes them from reply.getHeaders().
-    reply.header('x-request-id', request.id).headers(securityHeaders)
-    if (trustProxy !== undefined && request.protocol === 'https')
-      reply.header('strict-transport-security', strictTransport)
+    setCommonHeaders(request, reply, trustProxy !== undefined)
     if (answerCors(request, reply)) return reply
-    if (request.headers.host === undefined && request.raw.httpVersion === '1.1')
-      throw new AppError('BAD_REQUEST', { headers: { connection: 'close' } })
+    checkHeaders(request, bounds.maxHeaderFields)
     await guard(request, reply)
     if (request.url === undecodable) throw new AppError('INVALID_URL')
     if (request.is404) throw methods.refusalFor(request.url)
@@ -148,9 +157,103 @@ export function createServer(options: ServerOptions): App {
   return app
 }
 
+/** Errors have them too. An answer that is written past Fastify takes them from reply.getHeaders(). */
+function setCommonHeaders(request: FastifyRequest, reply: FastifyReply, isProxied: boolean): void {
+  reply.header('x-request-id', request.id).headers(securityHeaders)
+  if (isProxied && request.protocol === 'https') reply.header('strict-transport-security', strictTransport)
+}
+
 function traceFields(traceparent: string | string[] | undefined): object | undefined {
   const context = readTraceparent(traceparent)
   return context && { trace_id: context.traceId, parent_id: context.parentId }
+}
+
+type Refusal = {
+  readonly refuses: (target: string) => boolean
+  /** Headers of CORS, for an origin. */
+  readonly headersFor: (origin: string | undefined) => readonly string[]
+}
+
+/** The server under the framework, which never sees what is refused. */
+function createBoundedServer(
+  handler: RequestListener,
+  bounds: ServerBounds,
+  answers: OpenAnswers,
+  { refuses, headersFor }: Refusal,
+): Server {
+  const server = createHttpServer(
+    {
+      headersTimeout: bounds.headersTimeoutMs,
+      // For bodies there is a bound of their own, below this one.
+      requestTimeout: bounds.headersTimeoutMs + maxAllowedMs,
+      keepAliveTimeout: bounds.idleTimeoutMs,
+      connectionsCheckingInterval: bounds.checkIntervalMs,
+      maxHeaderSize: bounds.maxHeaderBytes,
+      // Node would answer a missing Host itself, outside the envelope.
+      requireHostHeader: false,
+    },
+    (request, response) => {
+      const { socket, url = '/' } = request
+      answers.add(response)
+      response.once('close', () => boundRestOfBody(request, bounds.bodyTimeoutMs))
+      // Once it has refused one for that, a connection is served no more: no answer to a later one would be sent.
+      const isTooMany = answers.countOn(socket) > bounds.maxPipelined || overfull.has(socket)
+      if (isTooMany) overfull.add(socket)
+      if (isTooMany || refuses(url)) refuse(request, response, isTooMany, headersFor(request.headers.origin))
+      else handler(request, response)
+    },
+  )
+  // One more than are taken, so that it shows; Node would leave out what is beyond.
+  server.maxHeadersCount = bounds.maxHeaderFields + 1
+  return server
+}
+
+/** Connections with more requests than are taken of one at a time. */
+const overfull = new WeakSet<Socket>()
+
+/** Bounds what clients take of the server: connections, time and memory. */
+function boundClients(
+  app: App,
+  bounds: ServerBounds,
+  answers: OpenAnswers,
+  onUnreadable: (status: number) => void,
+): void {
+  closeUnusedConnections(app)
+  boundConnections(app, bounds)
+  const { minBytesPerS, maxUnreadBytes } = bounds
+  boundBodyTime(app, { baseMs: bounds.bodyTimeoutMs, minBytesPerS }, ({ id, raw: { socket } }) =>
+    answerClientError(bodyTimeout, socket, answers.on(socket), {
+      log: app.log,
+      onAnswered: onUnreadable,
+      requestId: id,
+    }),
+  )
+  app.addHook('onSend', (_request, reply, _payload, done) => {
+    answers.sent(reply.raw)
+    done()
+  })
+  whileOpen(app.server, bounds.checkIntervalMs, () => {
+    const count = answers.cutSlow({
+      patience: { baseMs: bounds.answerTimeoutMs, minBytesPerS },
+      maxUnreadBytes,
+    })
+    if (count > 0) app.log.info({ count }, 'answers cut off: their clients do not read')
+  })
+}
+
+/** @throws AppError when there are too many header fields, or not exactly one Host (RFC 9112 §3.2) */
+function checkHeaders({ raw }: FastifyRequest, maxFields: number): void {
+  const { rawHeaders, httpVersion } = raw
+  if (rawHeaders.length > 2 * maxFields)
+    throw new AppError('HEADERS_TOO_LARGE', { headers: { connection: 'close' } })
+  let hosts = 0
+  for (let at = 0; at < rawHeaders.length; at += 2) {
+    const name = rawHeaders[at]
+    if (name?.length === 4 && name.toLowerCase() === 'host') hosts++
+  }
+  // HTTP/1.0 knows none.
+  if (hosts > 1 || (hosts === 0 && httpVersion === '1.1'))
+    throw new AppError('BAD_REQUEST', { headers: { connection: 'close' } })
 }
 
 /** The router looks at the path alone; the query must decode too, and neither may hold a NUL. */

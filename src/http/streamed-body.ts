@@ -21,6 +21,10 @@ export function acceptStreamedBody(context: FastifyInstance, mediaType: string, 
     // Fastify asks for a type only where there is a body.
     if (headers['content-type'] === undefined) throw new AppError('UNSUPPORTED_MEDIA_TYPE')
   })
+  // Before other hooks of the route read what it says of itself.
+  context.addHook('onRoute', (route) => {
+    route.config = { ...route.config, longBody: true }
+  })
   context.addHook('onSend', lingerOverBody)
 }
 

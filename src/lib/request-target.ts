@@ -7,3 +7,14 @@ export function originForm(target: string): string {
   const path = target.replace(/^[a-z][a-z0-9+.-]*:\/\/[^/?#]*/i, '')
   return path.startsWith('/') ? path : `/${path}`
 }
+
+/** Whether a target is under /api, however it is spelled. */
+export function isApiTarget(target: string): boolean {
+  if (target.startsWith('/api/')) return true
+  const [, first = ''] = originForm(target).split(/[/?]/, 2)
+  try {
+    return decodeURIComponent(first) === 'api'
+  } catch {
+    return false
+  }
+}

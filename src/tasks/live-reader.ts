@@ -133,7 +133,11 @@ export class LiveReader {
     const { generation } = channel
     try {
       const limit = Math.max(...group.map(({ appetite }) => appetite))
-      const page = await readChanges(this.#database.scopeFor(channel.userId), first.position, limit)
+      const page = await readChanges(
+        this.#database.scopeFor(channel.userId, 'service'),
+        first.position,
+        limit,
+      )
       // A wake-up that came during the read may be for a change after its snapshot.
       const isLatest = channel.generation === generation
       channel.note(page.counter)

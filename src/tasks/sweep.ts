@@ -99,7 +99,7 @@ async function* dueUsers(options: SweepOptions): AsyncGenerator<DueUser> {
 /** @returns false when another instance is sweeping */
 async function clear(user: DueUser, counts: Counts, options: SweepOptions): Promise<boolean> {
   const { database, retention, batchRows = 500 } = options
-  const scope = database.scopeFor(user.user_id)
+  const scope = database.scopeFor(user.user_id, 'service')
   const batches = {
     trash: () => sweepTrashBatch(scope, retention.trashDays, batchRows),
     deletions: () => sweepDeletionsBatch(scope, retention.deletionsDays, batchRows),

@@ -65,10 +65,14 @@ export async function startApp(
   options: {
     testDatabase?: TestDatabase
     poolMax?: number
+    maxWaiting?: number
     clockToleranceS?: number
-  } & Pick<AppDependencies, 'streams' | 'metrics' | 'limits' | 'trustProxy' | 'corsOrigins'> = {},
+  } & Pick<
+    AppDependencies,
+    'streams' | 'metrics' | 'limits' | 'trustProxy' | 'corsOrigins' | 'bounds' | 'loopDelay'
+  > = {},
 ): Promise<TestService> {
-  const { testDatabase: given, poolMax = 10, clockToleranceS = 5, ...parts } = options
+  const { testDatabase: given, poolMax = 10, maxWaiting, clockToleranceS = 5, ...parts } = options
   const testDatabase = given ?? (await createTestDatabase())
   const logs: LogLine[] = []
   const logger = createLogger('info', memory(logs))
@@ -76,11 +80,13 @@ export async function startApp(
   const database = openDatabase({
     connection: testDatabase.connection,
     poolMax,
+    ...(maxWaiting !== undefined && { maxWaiting }),
     onCommit: (userId) => commits.emit('commit', userId),
   })
   await database.prepare()
   const verifier = createVerifier({ secrets: [testSecret], clockToleranceS })
-  const app = await createApp({ database, commits, verifier, logger, ...parts })
+  // Off when left out: a test run may keep a machine busier than it likes.
+  const app = await createApp({ database, commits, verifier, logger, loopDelay: 'off', ...parts })
   const url = await app.listen({ host: '127.0.0.1', port: 0 })
   let stopped: Promise<void> | undefined
   const stopOnce = async () => {

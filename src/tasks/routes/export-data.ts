@@ -32,7 +32,7 @@ export function registerExportData(
             'Content-Length': 'The size of the whole: an answer that is cut short shows.',
           },
         }),
-        ...errorResponses('OVERLOADED'),
+        ...errorResponses(),
       },
     },
     async handler(request, reply) {

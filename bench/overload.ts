@@ -1,0 +1,277 @@
+import { spawn } from 'node:child_process'
+import { once } from 'node:events'
+import { chmodSync, mkdtempSync, rmSync } from 'node:fs'
+import { connect, createServer, type Socket } from 'node:net'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { fileURLToPath } from 'node:url'
+import { parseArgs } from 'node:util'
+import type { ClientConfig } from 'pg'
+import { createApp } from '../src/app.ts'
+import { createVerifier } from '../src/auth/verifier.ts'
+import { signToken } from '../src/cli/sign-token.ts'
+import { openDatabase } from '../src/db/database.ts'
+import { startEmbeddedPostgres } from '../src/db/embedded-postgres.ts'
+import { createLogger } from '../src/ops/logging.ts'
+
+// What is served when more is asked than can be: node bench/overload.ts [--seconds 10] [--rounds 1]
+// The capacity is measured first, with clients that wait for each answer. Then requests are sent at shares of it, when
+// their time has come and not when the last one is answered, with refusal on and off. Goodput: answered 2xx within a
+// second of the time at which the request was due. The service is a process of its own.
+
+const secret = 'k3Vw9-bench-secret-of-overload-Qz7Lp0'
+const users = 200
+/** Later than this an answer is of no use, in milliseconds. */
+const goodMs = 1_000
+const maxSockets = 4_000
+
+type Mode = 'refusing' | 'taking all'
+
+const { values: options, positionals } = parseArgs({
+  allowPositionals: true,
+  options: {
+    seconds: { type: 'string', default: '10' },
+    rounds: { type: 'string', default: '1' },
+    shares: { type: 'string', default: '0.5,1,1.5,2,3' },
+    'round-trip-ms': { type: 'string', default: '0' },
+  },
+})
+const seconds = Number(options.seconds)
+const shares = options.shares.split(',').map(Number)
+const roundTripMs = Number(options['round-trip-ms'])
+
+/** A database that is so much further away; what it answers comes later. @returns the port of the way there */
+async function lengthen(connection: ClientConfig): Promise<number> {
+  const server = createServer((client) => {
+    const { host = '', port = 5432 } = connection
+    const database = host.startsWith('/') ? connect(`${host}/.s.PGSQL.${port}`) : connect(port, host)
+    client.pipe(database)
+    database.on('data', (chunk) => setTimeout(() => client.write(chunk), roundTripMs))
+    for (const socket of [client, database]) socket.on('error', () => {})
+    database.on('close', () => client.destroy())
+    client.on('close', () => database.destroy())
+  })
+  await new Promise<void>((listening) => server.listen(0, '127.0.0.1', listening))
+  const address = server.address()
+  return typeof address === 'object' && address !== null ? address.port : 0
+}
+
+async function serve({ connection, mode }: { connection: ClientConfig; mode: Mode }): Promise<void> {
+  const takesAll = mode === 'taking all'
+  const database = openDatabase({
+    connection:
+      roundTripMs > 0 ? { ...connection, host: '127.0.0.1', port: await lengthen(connection) } : connection,
+    poolMax: 10,
+    ...(takesAll && { maxWaiting: Number.POSITIVE_INFINITY, maxWaitMs: Number.POSITIVE_INFINITY }),
+  })
+  await database.prepare()
+  const app = await createApp({
+    database,
+    verifier: createVerifier({ secrets: [secret], clockToleranceS: 5 }),
+    logger: createLogger('info'),
+    ...(takesAll && { loopDelay: 'off' }),
+  })
+  process.send?.(await app.listen({ host: '127.0.0.1', port: 0 }))
+}
+
+type Tally = {
+  sent: number
+  good: number
+  late: number
+  refused: number
+  failed: number
+  latenciesMs: number[]
+}
+
+/** Connections that carry one request at a time, and only as much of HTTP as the answers of the service need. */
+class Client {
+  readonly #port: number
+  readonly #idle: Socket[] = []
+  readonly #waiting: (() => void)[] = []
+  #open = 0
+
+  constructor(port: number) {
+    this.#port = port
+  }
+
+  /** @returns the status, 0 when the connection broke or no answer came in 10 s */
+  async request(bytes: Buffer): Promise<number> {
+    const socket = await this.#take()
+    const { promise, resolve } = Promise.withResolvers<number>()
+    let [head, missing, status] = ['', -1, 0]
+    const timer = setTimeout(() => socket.destroy(), 10_000)
+    const onData = (chunk: Buffer) => {
+      if (missing >= 0) missing -= chunk.length
+      else {
+        head += chunk.toString('latin1', 0, 1_000)
+        const end = head.indexOf('\r\n\r\n')
+        if (end < 0) return
+        status = Number(head.slice(9, 12))
+        const field = head.indexOf('content-length: ') + 16
+        missing = Number.parseInt(head.slice(field, field + 10), 10) + end + 4 - chunk.length
+      }
+      if (missing <= 0) resolve(status)
+    }
+    const onClose = () => resolve(0)
+    socket.on('data', onData).once('close', onClose)
+    socket.write(bytes)
+    const answered = await promise
+    clearTimeout(timer)
+    socket.off('data', onData).off('close', onClose)
+    this.#give(socket)
+    return answered
+  }
+
+  async #take(): Promise<Socket> {
+    for (;;) {
+      const idle = this.#idle.pop()
+      if (idle !== undefined && !idle.destroyed) return idle
+      if (idle !== undefined) continue
+      if (this.#open < maxSockets) return this.#dial()
+      await new Promise<void>((resolve) => this.#waiting.push(resolve))
+    }
+  }
+
+  #dial(): Socket {
+    this.#open++
+    const socket = connect(this.#port, '127.0.0.1').setNoDelay(true)
+    socket.on('error', () => {})
+    socket.once('close', () => {
+      this.#open--
+      this.#waiting.shift()?.()
+    })
+    return socket
+  }
+
+  #give(socket: Socket): void {
+    if (!socket.destroyed) this.#idle.push(socket)
+    this.#waiting.shift()?.()
+  }
+
+  close(): void {
+    for (const socket of this.#idle) socket.destroy()
+  }
+}
+
+/** Two reads of a page of 20 to one create. */
+function requestFor(n: number, tokens: readonly string[]): Buffer {
+  const head = (line: string, ...more: string[]) =>
+    [`${line} HTTP/1.1`, 'Host: bench', `Authorization: Bearer ${tokens[n % tokens.length]}`, ...more].join(
+      '\r\n',
+    )
+  if (n % 3 > 0) return Buffer.from(`${head('GET /api/me/tasks?limit=20')}\r\n\r\n`)
+  const body = JSON.stringify({ title: `Task ${n}`, description: 'Some words about what is to be done.' })
+  return Buffer.from(
+    `${head('POST /api/me/tasks', 'Content-Type: application/json', `Content-Length: ${body.length}`)}\r\n\r\n${body}`,
+  )
+}
+
+/** Requests a second that 64 clients get answered, each sending one after the other. */
+async function capacityOf(port: number, tokens: readonly string[], forS: number): Promise<number> {
+  const client = new Client(port)
+  const start = performance.now()
+  let [done, n] = [0, 0]
+  const one = async () => {
+    while (performance.now() - start < forS * 1_000) {
+      const status = await client.request(requestFor(n++, tokens))
+      if (status >= 200 && status < 300) done++
+    }
+  }
+  await Promise.all(Array.from({ length: 64 }, one))
+  client.close()
+  return done / ((performance.now() - start) / 1_000)
+}
+
+async function loadAt(port: number, tokens: readonly string[], rate: number): Promise<Tally> {
+  const client = new Client(port)
+  const tally: Tally = { sent: 0, good: 0, late: 0, refused: 0, failed: 0, latenciesMs: [] }
+  const start = performance.now()
+  const open: Promise<void>[] = []
+  const send = async (dueMs: number) => {
+    const status = await client.request(requestFor(tally.sent++, tokens))
+    const tookMs = performance.now() - dueMs
+    if (status === 503) tally.refused++
+    else if (status < 200 || status > 299) tally.failed++
+    else if (tookMs > goodMs) tally.late++
+    else tally.good++
+    if (status >= 200 && status < 300) tally.latenciesMs.push(tookMs)
+  }
+  while (performance.now() - start < seconds * 1_000) {
+    const due = Math.floor(((performance.now() - start) / 1_000) * rate)
+    while (open.length < due) open.push(send(start + (open.length / rate) * 1_000))
+    await new Promise((resolve) => setTimeout(resolve, 2))
+  }
+  await Promise.all(open)
+  client.close()
+  return tally
+}
+
+async function startService(connection: ClientConfig, mode: Mode) {
+  const service = spawn(
+    process.execPath,
+    [
+      fileURLToPath(import.meta.url),
+      'service',
+      JSON.stringify({ connection, mode }),
+      '--round-trip-ms',
+      String(roundTripMs),
+    ],
+    { stdio: ['ignore', 'pipe', 'inherit', 'ipc'] },
+  )
+  service.stdout?.on('data', (chunk: Buffer) => {
+    if (!process.env.VERBOSE) return
+    for (const line of chunk.toString().split('\n'))
+      if (line.includes('overloaded:')) process.stderr.write(`${line}\n`)
+  })
+  const [address] = await once(service, 'message')
+  const stop = async () => {
+    service.kill('SIGKILL')
+    await once(service, 'close')
+  }
+  return { port: Number(new URL(address).port), stop }
+}
+
+async function measure(): Promise<void> {
+  const dataDir = mkdtempSync(join(tmpdir(), 'backend-core-bench-'))
+  chmodSync(dataDir, 0o711)
+  const postgres = await startEmbeddedPostgres({ dataDir, durable: true })
+  const tokens = Array.from({ length: users }, (_, n) => signToken({ secret, userId: `user-${n}` }))
+  try {
+    const first = await startService(postgres.connection, 'refusing')
+    await capacityOf(first.port, tokens, 5)
+    const capacity = await capacityOf(first.port, tokens, seconds)
+    await first.stop()
+    say(`capacity: ${capacity.toFixed(0)} requests/s of 64 clients, two pages of 20 to one create`)
+    for (let round = 1; round <= Number(options.rounds); round++) {
+      for (const mode of ['refusing', 'taking all'] as const) {
+        for (const share of shares) {
+          const { port, stop } = await startService(postgres.connection, mode)
+          await capacityOf(port, tokens, 3)
+          report(mode, share, capacity, await loadAt(port, tokens, capacity * share))
+          await stop()
+        }
+      }
+    }
+  } finally {
+    await postgres.stop()
+    rmSync(dataDir, { recursive: true, force: true })
+  }
+}
+
+function report(mode: Mode, share: number, capacity: number, tally: Tally): void {
+  const sorted = tally.latenciesMs.toSorted((a, b) => a - b)
+  const at = (part: number) => `${(sorted[Math.floor(part * sorted.length)] ?? 0).toFixed(0)} ms`
+  const each = (count: number) => (count / seconds).toFixed(0).padStart(5)
+  say(
+    `${mode.padEnd(10)} x${share.toFixed(1)} asked ${(capacity * share).toFixed(0).padStart(5)}/s: good ${each(tally.good)}/s ` +
+      `late ${each(tally.late)}/s refused ${each(tally.refused)}/s failed ${each(tally.failed)}/s; ` +
+      `of the answered p50 ${at(0.5)} p99 ${at(0.99)}`,
+  )
+}
+
+function say(line: string): void {
+  process.stdout.write(`${line}\n`)
+}
+
+if (positionals[0] === 'service') await serve(JSON.parse(positionals[1] ?? ''))
+else await measure()

@@ -1,0 +1,93 @@
+import type { ServerResponse } from 'node:http'
+import type { Socket } from 'node:net'
+import { allowedMs, type Patience } from './slow-clients.ts'
+
+export type SlowReaderBounds = {
+  /** What a client has to take an answer; what it takes of a long one gives it more. */
+  readonly patience: Patience
+  /** Most bytes of answers that are kept because their clients have not taken them. */
+  readonly maxUnreadBytes: number
+}
+
+/** Since when it is its client's turn, and what the connection had been given before; undefined while others come first. */
+type Turn = { readonly sinceMs: number; readonly bytesBefore: number } | undefined
+
+/** Cutting these would free next to nothing, in bytes. */
+const worthCuttingBytes = 65_536
+
+/**
+ * The answers under way: which of them a connection has, and which are not taken by their clients. An answer that nobody
+ * reads would otherwise be kept for ever.
+ */
+export class OpenAnswers {
+  readonly #bySocket = new WeakMap<Socket, Set<ServerResponse>>()
+  /** Those that were handed over to be sent, longest ago first. Streams of events see to their readers themselves. */
+  readonly #sent = new Map<ServerResponse, Turn>()
+
+  /** A request has come. */
+  add(response: ServerResponse): void {
+    const { socket } = response.req
+    const answers = this.#bySocket.get(socket) ?? new Set()
+    this.#bySocket.set(socket, answers.add(response))
+    response.once('close', () => {
+      answers.delete(response)
+      this.#sent.delete(response)
+    })
+  }
+
+  /** The answers that a connection has under way, in their order, those that have not begun included. */
+  on(socket: Socket): readonly ServerResponse[] {
+    return [...(this.#bySocket.get(socket) ?? [])]
+  }
+
+  /** How many requests of a connection are not answered to the end. */
+  countOn(socket: Socket): number {
+    return this.#bySocket.get(socket)?.size ?? 0
+  }
+
+  /** An answer is about to be sent: from now on it is its client's turn. */
+  sent(response: ServerResponse): void {
+    this.#sent.set(response, turnOf(response))
+  }
+
+  /**
+   * Cuts the connections whose clients take too long over an answer, and, where too much is kept for such clients, those
+   * that have had theirs for longest. To be called about once a second.
+   *
+   * @returns how many were cut
+   */
+  cutSlow({ patience, maxUnreadBytes }: SlowReaderBounds): number {
+    const now = performance.now()
+    let unreadBytes = 0
+    let cut = 0
+    for (const [response, begun] of this.#sent) {
+      const { socket, writableLength } = response
+      const turn = begun ?? turnOf(response)
+      if (begun === undefined) this.#sent.set(response, turn)
+      const isSlow =
+        socket !== null &&
+        turn !== undefined &&
+        now - turn.sinceMs >=
+          allowedMs(patience, socket.bytesWritten - socket.writableLength - turn.bytesBefore)
+      if (isSlow) {
+        socket.destroy()
+        cut++
+      } else unreadBytes += writableLength
+    }
+    if (unreadBytes <= maxUnreadBytes) return cut
+    for (const response of this.#sent.keys()) {
+      const bytes = response.writableLength
+      if (response.socket === null || response.socket.destroyed || bytes < worthCuttingBytes) continue
+      response.socket.destroy()
+      cut++
+      unreadBytes -= bytes
+      if (unreadBytes <= maxUnreadBytes) break
+    }
+    return cut
+  }
+}
+
+/** Behind another answer of its connection, one has no socket yet. */
+function turnOf({ socket }: ServerResponse): Turn {
+  return socket === null ? undefined : { sinceMs: performance.now(), bytesBefore: socket.bytesWritten }
+}
