@@ -62,7 +62,7 @@ const packageOwners: Readonly<Record<string, readonly [owner: RegExp, types?: Re
   '@fastify/swagger-ui': [/^src\/http\/openapi\.ts$/],
   fastify: [
     /^src\/http\/server\.ts$/,
-    /^src\/(http\/|auth\/(guard|failed-tokens)\.ts|accounts\/routes\.ts|idempotency\/|ops\/(logging|metrics|request-metrics)\.ts|app\.ts)/,
+    /^src\/(http\/|auth\/(guard|failed-tokens)\.ts|accounts\/routes\.ts|idempotency\/|ops\/(logging|metrics|overload|request-metrics)\.ts|app\.ts)/,
   ],
   pino: [/^src\/ops\/logging\.ts$/, /^src\/main\.ts$/],
   typebox: [
