@@ -47,7 +47,10 @@ export const errorCatalogue = {
     status: 415,
     title: 'Send the body as application/json, an import as application/x-ndjson, in UTF-8, not compressed.',
   },
-  HEADERS_TOO_LARGE: { status: 431, title: 'The request line and headers are larger than 16 KiB.' },
+  HEADERS_TOO_LARGE: {
+    status: 431,
+    title: 'The request line and headers are larger than 16 KiB, or more than 100 fields.',
+  },
   INTERNAL_ERROR: {
     status: 500,
     title: 'Something went wrong here; the log of the service tells more under the request id.',

@@ -62,7 +62,15 @@ async function start(config: Config, logger: Logger, cleanup: AsyncDisposableSta
   // At once, so that open requests do not wait for an issuer that stalls.
   stopping.addEventListener('abort', () => auth.stop())
   const isStopping = () => stopping.aborted
-  const app = await createApp({ database, commits, accounts, verifier: auth.verifier, logger, isStopping })
+  const app = await createApp({
+    database,
+    commits,
+    accounts,
+    verifier: auth.verifier,
+    logger,
+    isStopping,
+    bounds: { maxConnections: config.maxConnections },
+  })
   cleanup.defer(() => closeApp(app, config, logger))
 
   const prepared = accounts === undefined ? [database] : [database, accounts]

@@ -34,6 +34,7 @@ test('an empty environment gives the defaults, frozen', () => {
       publicUrl: undefined,
       clockToleranceS: 5,
       databasePoolMax: 10,
+      maxConnections: 16_384,
       trashRetentionDays: 30,
       shutdownTimeoutMs: 10_000,
       logLevel: 'info',
