@@ -128,6 +128,12 @@ export const settings = {
     integer(1, 1000),
     'Connections to the database that one instance opens at most; accounts inside open up to 4 more.',
   ),
+  maxConnections: setting(
+    'MAX_CONNECTIONS',
+    '16384',
+    integer(10, 1_000_000),
+    'Connections of clients that one instance keeps open at most, streams included; each takes about 10 kB and a file descriptor (`ulimit -n`).',
+  ),
   trashRetentionDays: setting(
     'TRASH_RETENTION_DAYS',
     '30',

@@ -48,7 +48,10 @@ export const errorCatalogue = {
     title: 'Send the body as application/json, an import as application/x-ndjson, in UTF-8, not compressed.',
   },
   RATE_LIMITED: { status: 429, title: 'Too many requests; wait as long as Retry-After says.' },
-  HEADERS_TOO_LARGE: { status: 431, title: 'The request line and headers are larger than 16 KiB.' },
+  HEADERS_TOO_LARGE: {
+    status: 431,
+    title: 'The request line and headers are larger than 16 KiB, or more than 100 fields.',
+  },
   INTERNAL_ERROR: {
     status: 500,
     title: 'Something went wrong here; the log of the service tells more under the request id.',

@@ -69,9 +69,9 @@ async function start(config: Config, logger: Logger, cleanup: AsyncDisposableSta
   })
   cleanup.defer(() => auth.stop())
   const isStopping = () => stopping.aborted
-  const { trustProxy, corsOrigins } = config
+  const { trustProxy, corsOrigins, maxConnections } = config
   const parts = { database, commits, accounts, verifier: auth.verifier, logger, limits, metrics }
-  const app = await createApp({ ...parts, isStopping, trustProxy, corsOrigins })
+  const app = await createApp({ ...parts, isStopping, trustProxy, corsOrigins, bounds: { maxConnections } })
   cleanup.defer(async () => {
     const isTold = stopping.reason === 'SIGTERM' && app.server.listening
     const delayMs = isTold ? Math.min(config.shutdownDelayMs, config.shutdownTimeoutMs) : 0

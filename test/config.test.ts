@@ -38,6 +38,7 @@ test('an empty environment gives the defaults, frozen', () => {
       rateLimitPerMinute: 1200,
       rateLimitRedisUrl: undefined,
       databasePoolMax: 10,
+      maxConnections: 16_384,
       trashRetentionDays: 30,
       metricsPort: undefined,
       shutdownTimeoutMs: 10_000,

@@ -189,3 +189,11 @@ test('every code of the catalogue belongs to an operation, but for those of requ
 function catalogueStatus(code: string): number | undefined {
   return Object.entries(errorCatalogue).find(([each]) => each === code)?.[1].status
 }
+
+test('every operation under /api can be refused for overload, and says when to come again', () => {
+  for (const { path, operation } of operations.filter((each) => each.path.startsWith('/api/'))) {
+    const refused = operation.responses['503']
+    assert.ok(refused?.content?.['application/json']?.examples?.OVERLOADED, path)
+    assert.ok('Retry-After' in (refused.headers ?? {}), path)
+  }
+})

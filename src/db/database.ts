@@ -133,7 +133,6 @@ class PostgresDatabase implements Database {
   get roundTrips(): number {
     return this.#roundTrips
   }
-
   get usage(): PoolUsage {
     return this.#pool.usage
   }

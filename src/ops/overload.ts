@@ -1,4 +1,3 @@
-import type { FastifyBaseLogger } from 'fastify'
 import { isApiTarget } from '../lib/request-target.ts'
 
 export type DelayBounds = {
@@ -55,10 +54,12 @@ export class LoopDelay {
   }
 }
 
+type Log = { warn(fields: object, message: string): void }
+
 export type OverloadOptions = {
   /** Whether as much work waits for the database as may. */
   readonly isQueueFull: () => boolean
-  readonly log: Pick<FastifyBaseLogger, 'warn'>
+  readonly log: Log
   /** `off` does not look at the event loop. */
   readonly delay?: DelayBounds | 'off' | undefined
 }
@@ -69,7 +70,7 @@ export type OverloadOptions = {
  */
 export class Overload {
   readonly #isQueueFull: () => boolean
-  readonly #log: Pick<FastifyBaseLogger, 'warn'>
+  readonly #log: Log
   readonly #delay: LoopDelay
   readonly #timer: NodeJS.Timeout | undefined
   #refused = 0

@@ -2,7 +2,9 @@ import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { assertError, assertPage, assertTask, logLinesOf } from '../support/answers.ts'
 import { newUser, startApp } from '../support/app.ts'
+import { eventually } from '../support/process.ts'
 import { requestBytes, sendRaw, sendRequest } from '../support/raw-http.ts'
+import { openSocket } from '../support/sockets.ts'
 
 const service = await startApp()
 const { url } = service
@@ -160,5 +162,69 @@ test('garbage behind a good request is answered in the envelope and ends the con
   assert.ok(last)
   assertError(last, 400, 'BAD_REQUEST')
   for (const answer of answers) assert.equal(answer.status, 200)
+  await assertAlive()
+})
+
+test('a write with garbage behind it is answered first, then the garbage, and the connection is closed', async () => {
+  const user = service.as(newUser())
+  const good = requestBytes(
+    [
+      'POST /api/me/tasks HTTP/1.1',
+      'Host: test',
+      `Authorization: Bearer ${user.token}`,
+      'Content-Type: application/json',
+      'Content-Length: 13',
+    ],
+    body,
+  )
+  const answers = await sendRaw(url, Buffer.concat([good, good, Buffer.from('GARBAGE\r\n\r\n'), good]))
+  assert.deepEqual(
+    answers.map(({ status }) => status),
+    [201, 201, 400],
+  )
+  const last = answers.pop()
+  assert.ok(last)
+  assertError(last, 400, 'BAD_REQUEST')
+  assert.equal(assertPage(await user.get('/api/me/tasks')).tasks.length, 2)
+})
+
+test('a request whose body breaks off into garbage is answered 400 after those before it', async () => {
+  const user = service.as(newUser())
+  const bad = requestBytes(
+    [
+      'POST /api/me/tasks HTTP/1.1',
+      'Host: test',
+      `Authorization: Bearer ${user.token}`,
+      'Content-Type: application/json',
+      'Transfer-Encoding: chunked',
+    ],
+    'xyz\r\n',
+  )
+  const list = requestBytes([
+    'GET /api/me/tasks HTTP/1.1',
+    'Host: test',
+    `Authorization: Bearer ${user.token}`,
+  ])
+  const answers = await sendRaw(url, Buffer.concat([list, bad]))
+  assert.deepEqual(
+    answers.map(({ status }) => status),
+    [200, 400],
+  )
+})
+
+test('garbage behind a stream cuts it, and nothing is written into it', async () => {
+  const user = service.as(newUser())
+  const stream = await openSocket(url)
+  stream.socket.write(
+    requestBytes([
+      'GET /api/me/changes/stream HTTP/1.1',
+      'Host: test',
+      `Authorization: Bearer ${user.token}`,
+    ]),
+  )
+  await eventually(async () => stream.received().includes('event: ready'))
+  stream.socket.write('GARBAGE\r\n\r\n')
+  await eventually(async () => stream.isClosed())
+  assert.equal(stream.received().match(/HTTP\/1\.1/g)?.length, 1)
   await assertAlive()
 })

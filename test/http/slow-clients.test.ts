@@ -158,7 +158,7 @@ test('an answer that is taken slowly arrives whole, as long as it is at a fair r
   // In steps of up to 64 KiB.
   socket.on('data', () => {
     socket.pause()
-    setTimeout(() => socket.resume(), 1)
+    setImmediate(() => socket.resume())
   })
   await eventually(async () => complete() || isClosed())
   assert.ok(complete())
