@@ -22,7 +22,7 @@ type Service = { readonly child: ChildProcess; readonly url: URL }
 const probe = `data:text/javascript,process.on('message',()=>{gc();gc();process.send(process.memoryUsage())})`
 
 async function startService(databaseUrl: string): Promise<Service> {
-  const child = spawn(process.execPath, ['--expose-gc', '--import', probe, main], {
+  const child = spawn(process.execPath, ['--max-semi-space-size=8', '--expose-gc', '--import', probe, main], {
     env: {
       PATH: process.env.PATH ?? '',
       PORT: '0',
@@ -32,16 +32,16 @@ async function startService(databaseUrl: string): Promise<Service> {
     },
     stdio: ['ignore', 'pipe', 'inherit', 'ipc'],
   })
+  const { promise, resolve, reject } = Promise.withResolvers<Service>()
   let text = ''
-  for await (const chunk of child.stdout ?? []) {
-    text += chunk
+  child.on('exit', () => reject(new Error(`The service ended: ${text}`)))
+  // Read to the end: a service whose log nobody reads would fail to write it.
+  child.stdout?.on('data', (chunk: Buffer) => {
+    text = `${text}${chunk}`.slice(-10_000)
     const address = /"address":"([^"]+)"/.exec(text)?.[1]
-    if (address === undefined) continue
-    child.stdout?.on('data', () => {})
-    child.stdout?.resume()
-    return { child, url: new URL(address) }
-  }
-  throw new Error(`The service ended: ${text}`)
+    if (address !== undefined) resolve({ child, url: new URL(address) })
+  })
+  return promise
 }
 
 async function memoryOf({ child }: Service): Promise<NodeJS.MemoryUsage> {

@@ -34,7 +34,7 @@ export type TransactionOptions = {
 /** A service that is cut off from the server must not keep its locks for long. */
 const idleTimeoutMs = 10_000
 
-const begin = step('begin')
+const begin = step('begin isolation level read committed')
 const beginSnapshot = step('begin isolation level repeatable read read only')
 const commit = step('commit')
 const rollback = step('rollback')

@@ -10,11 +10,14 @@ const lastRequestMs = 1_000
  */
 export function closeUnusedConnections(app: FastifyInstance): void {
   const unused = new Set<Socket>()
-  app.server.on('connection', (socket) => {
-    unused.add(socket)
-    socket.once('close', () => unused.delete(socket))
+  // One function for all: thousands of idle streams keep nothing of this.
+  function forget(this: Socket): void {
+    unused.delete(this)
+  }
+  app.server.on('connection', (socket) => unused.add(socket.on('close', forget)))
+  app.server.on('request', ({ socket }) => {
+    if (unused.delete(socket)) socket.off('close', forget)
   })
-  app.server.on('request', ({ socket }) => unused.delete(socket))
   app.addHook('preClose', (done) => {
     setTimeout(() => {
       for (const socket of unused) socket.destroy()

@@ -42,7 +42,7 @@ const feed = statement(
     union all
     (select d.id, d.user_id, null, null, null, null, null, null, d.version, true
       from app.deletions d
-      where d.user_id = ${user_id} and d.version > greatest(n.after, n.start)
+      where d.user_id = ${user_id} and d.version > n.start
       order by d.version limit ${limit})
     order by version limit ${limit}) x on true
   order by x.version`,
@@ -74,7 +74,7 @@ export type Feed = {
  * The user's changes after a version, and the counter, of one snapshot.
  *
  * @param page.after the version after which the changes begin
- * @param page.start deletions up to this version are left out; undefined: all up to now
+ * @param page.start deletions up to this version are left out, never below `after`; undefined: all up to now
  * @param page.limit most changes to return
  */
 export async function readFeed(

@@ -17,6 +17,9 @@ export function formatEvent(event: string, data: unknown = {}, id?: string): str
   return `${id === undefined ? '' : `id: ${id}\n`}event: ${event}\ndata: ${JSON.stringify(data)}\n\n`
 }
 
+/** A connection that breaks is closed after it; there is nobody to tell. */
+const ignore = () => {}
+
 const heartbeat = Buffer.from(':\n\n')
 
 /**
@@ -55,8 +58,7 @@ export class EventStream {
       onDrain()
     })
     this.#response.once('close', onClose)
-    // A connection that breaks is closed after it; there is nobody to tell.
-    this.#response.on('error', () => {})
+    this.#response.on('error', ignore)
   }
 
   /** Whether it takes more now. */

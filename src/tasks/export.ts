@@ -1,4 +1,4 @@
-import type { Readable } from 'node:stream'
+import { Readable } from 'node:stream'
 import type { UserScope } from '../db/database.ts'
 import { AppError } from '../errors.ts'
 import { Spool } from './spool.ts'
@@ -18,17 +18,23 @@ export type Export = {
   readonly lines: Readable
 }
 
+export type ExportOptions = {
+  readonly slots: TransferSlots
+  /** Ends the work when the client has gone. */
+  readonly signal: AbortSignal
+  /** A client that takes nothing for so long is cut off: its file and its slot are for others. In milliseconds. */
+  readonly stallTimeoutMs?: number
+}
+
 /**
  * All of the user's tasks, the trash included, as they are at one moment. They are read into a temporary file first: a
  * client that reads slowly holds no connection, and what goes wrong is known before the answer begins.
  *
- * @param signal ends the work when the client has gone
  * @throws AppError OVERLOADED, DATABASE_UNAVAILABLE
  */
 export async function exportData(
   scope: UserScope,
-  slots: TransferSlots,
-  signal: AbortSignal,
+  { slots, signal, stallTimeoutMs = 30_000 }: ExportOptions,
 ): Promise<Export> {
   const release = slots.take(scope.userId)
   let spool: Spool | undefined
@@ -36,14 +42,37 @@ export async function exportData(
     spool = await Spool.open()
     const opened = spool
     await slots.inTurn(() => writeSnapshot(scope, opened, signal))
-    const lines = spool.stream()
-    lines.once('close', release)
-    return { bytes: spool.bytes, lines }
+    return { bytes: spool.bytes, lines: readOut(spool, release, stallTimeoutMs) }
   } catch (error) {
     await spool?.close()
     release()
     throw error
   }
+}
+
+/** The spool as a stream, with which it is closed. The slot is free as soon as the last byte is on its way. */
+function readOut(spool: Spool, release: () => void, stallTimeoutMs: number): Readable {
+  let taken = 0
+  async function* pieces() {
+    for await (const piece of spool.read()) {
+      taken += piece.length
+      if (taken === spool.bytes) release()
+      yield piece
+    }
+  }
+  const lines = Readable.from(pieces(), { objectMode: false })
+  let takenBefore = -1
+  const watch = setInterval(() => {
+    if (taken === takenBefore) lines.destroy()
+    takenBefore = taken
+  }, stallTimeoutMs)
+  lines.once('close', () => {
+    clearInterval(watch)
+    release()
+    // What is under way is waited for; nothing is lost if it fails.
+    spool.close().catch(() => {})
+  })
+  return lines
 }
 
 function writeSnapshot(scope: UserScope, spool: Spool, signal: AbortSignal): Promise<void> {

@@ -3,7 +3,6 @@ import { constants } from 'node:fs'
 import { type FileHandle, open, unlink } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import type { Readable } from 'node:stream'
 import { AppError } from '../errors.ts'
 
 /** Codes of an operating system that has no room, or no file, left to give. */
@@ -76,12 +75,7 @@ export class Spool {
     }
   }
 
-  /** All of it as a stream, at whose end, in whatever way it ends, the file is closed. */
-  stream(): Readable {
-    return this.#handle.createReadStream({ start: 0 })
-  }
-
-  /** Waits for what is under way, and gives the file up. It may be closed already. */
+  /** Waits for what is under way, and gives the file up. */
   close(): Promise<void> {
     return this.#handle.close()
   }

@@ -148,6 +148,28 @@ test('an answer before the end of the body reaches a client that sends on, and c
   assert.deepEqual(await storedOf(service, user), [])
 })
 
+test('a client that reads nothing before it has sent everything gets its answer too', async () => {
+  const user = service.as(newUser())
+  const piece = Buffer.from(' '.repeat(1_048_575).concat('\n'))
+  for (const bad of ['{\n'.repeat(100), '{}\n']) {
+    const socket = connect(Number(new URL(service.url).port), '127.0.0.1')
+    socket.pause()
+    const head = [
+      'POST /api/me/import HTTP/1.1',
+      'Host: test',
+      `Authorization: Bearer ${user.token}`,
+      `Content-Type: ${ndjson}`,
+      `Content-Length: ${bad.length + 40 * piece.length}`,
+      'Connection: close',
+    ]
+    socket.write(requestBytes(head, bad))
+    for (let n = 0; n < 40; n++) if (!socket.write(piece)) await once(socket, 'drain')
+    const text = (await socket.toArray()).join('')
+    assert.match(text, /^HTTP\/1\.1 422 [\s\S]*VALIDATION_FAILED/)
+  }
+  await noFiles()
+})
+
 test('what follows an upload that was refused half-way is not taken for a request', async () => {
   const user = service.as(newUser())
   const head = (length: number) => [

@@ -75,11 +75,14 @@ test('a transaction that holds its commit back, with writers waiting behind it, 
   const replica = new Replica()
   await replica.follow(user)
   const { promise: held, resolve: release } = Promise.withResolvers<void>()
+  const { promise: written, resolve: hasWritten } = Promise.withResolvers<void>()
   const slow = database.scopeFor(user.userId).transaction(async (scope) => {
     lockChanges(scope)
     await createTask(scope, { title: 'slow' })
+    hasWritten()
     await held
   })
+  await written
   const behind = Array.from({ length: 3 }, (_, index) => makeTask(user, { title: `behind ${index}` }))
   await eventually(async () => {
     const [row] = await testDatabase.query<{ waiting: number }>(

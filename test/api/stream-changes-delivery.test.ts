@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict'
 import { after, test } from 'node:test'
+import pg from 'pg'
 import { type Client, makeTask, newUser, startApp } from '../support/app.ts'
 import { createTestDatabase } from '../support/database.ts'
 import { EventSource } from '../support/event-source.ts'
@@ -166,4 +167,30 @@ test('while the database is away a stream stays open, and then it has what was c
   assert.equal(isLogged('changes for streams cannot be read; trying on'), 1)
   await eventually(async () => isLogged('changes for streams can be read again') === 1)
   await own.stop()
+})
+
+test('a change whose read fails is read again', async (t) => {
+  const user = here.as(newUser())
+  await makeTask(user, { title: 'first' })
+  const stream = await EventSource.open(here.url, user.token)
+  await stream.received(1)
+  // The counter has moved, and the table is locked for longer than a read may take.
+  const client = new pg.Client(testDatabase.connection)
+  await client.connect()
+  t.after(() => client.end())
+  await client.query('begin')
+  await client.query('lock table app.tasks in access exclusive mode')
+  await client.query(
+    `insert into app.tasks (user_id, id, title, completed, created_at, updated_at, version)
+    values ($1, gen_random_uuid(), 'second', false, now(), now(), 2)`,
+    [user.userId],
+  )
+  await testDatabase.query('update app.change_counters set version = 2 where user_id = $1', [user.userId])
+  await eventually(async () =>
+    here.logs.some(({ msg }) => msg === 'changes for streams cannot be read; trying on'),
+  )
+  await client.query('commit')
+  await stream.received(2)
+  assert.deepEqual(titles(stream), ['second'])
+  stream.close()
 })

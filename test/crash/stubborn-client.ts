@@ -29,6 +29,7 @@ export class StubbornClient {
   readonly #token: string
   readonly #name: string
   #titles = 0
+  #turn = 0
 
   constructor(name: string, token: string, url: () => Promise<string>) {
     this.#name = name
@@ -38,7 +39,7 @@ export class StubbornClient {
 
   /** Creates a task in one of the ways that are safe to repeat; then, perhaps, changes it. */
   async act(): Promise<void> {
-    const way = this.#titles % 4
+    const way = this.#turn++ % 4
     if (way === 3) return this.#createMany()
     const intent = this.#intend()
     const withId = way > 0

@@ -157,6 +157,27 @@ test('a marked route that does not check the header stops the start', async () =
   }
 })
 
+test('answerOnce does nothing for a route that is not marked, or not set up', async () => {
+  for (const [isSetUp, marking] of [
+    [true, {}],
+    [false, config],
+  ] as const) {
+    let performed = 0
+    const perform = async () => {
+      performed++
+      return answer
+    }
+    const app = await startWith((each) => {
+      each.post(url, { schema, config: marking }, (request, reply) =>
+        answerOnce(service.database, request, reply, perform),
+      )
+    }, isSetUp)
+    const address = await app.listen({ host: '127.0.0.1', port: 0 })
+    const failed = await (await sendTo(address, `POST ${url}`, {}, randomUUID()))()
+    assert.deepEqual([failed.status, performed], [500, 0])
+  }
+})
+
 test('the handler of a marked route never runs with a request that fails validation, set up or not', async () => {
   for (const isSetUp of [true, false]) {
     let runs = 0

@@ -9,16 +9,16 @@ export type Proxy = {
   /** Breaks every connection and resets new ones. */
   refuse(): void
   /**
-   * Waits for the next message to the database that holds a text, and from then on keeps back what its connection sends
+   * Waits for the next message to the database that matches, and from then on keeps back what its connection sends
    * (`request`, this message included) or what it is answered (`answer`).
    *
    * @returns once the message, or the first answer to it, is kept back
    */
-  keepBack(what: 'request' | 'answer', text: string): Promise<void>
+  keepBack(what: 'request' | 'answer', text: RegExp): Promise<void>
   close(): Promise<void>
 }
 
-type Trap = { readonly what: 'request' | 'answer'; readonly text: string; readonly onKept: () => void }
+type Trap = { readonly what: 'request' | 'answer'; readonly text: RegExp; readonly onKept: () => void }
 
 /** A TCP proxy in front of the database, whose network the test cuts and restores. */
 export async function openProxy({ host = '127.0.0.1', port = 5432 }: pg.ClientConfig): Promise<Proxy> {
@@ -35,7 +35,7 @@ export async function openProxy({ host = '127.0.0.1', port = 5432 }: pg.ClientCo
     ] as const) {
       sockets.add(from)
       from.on('data', (chunk: Buffer) => {
-        if (from === client && trap !== undefined && chunk.includes(trap.text)) {
+        if (from === client && trap !== undefined && trap.text.test(chunk.toString('latin1'))) {
           traps.set(client, trap)
           trap = undefined
         }

@@ -21,7 +21,7 @@ export async function batch(writer: Writer): Promise<void> {
   const targets = new Set<KnownTask>()
   const items = Array.from({ length: random.integer(1, 8) }, () => newItem(writer, targets))
   const json = { mode, operations: items.map((item) => item.json) }
-  const marks = [...targets].map((task) => [task, task.uncertain] as const)
+  const wereUncertain = new Set([...targets].filter(({ uncertain }) => uncertain))
   for (const task of targets) task.busy = true
   const reply = await writer.send({ method: 'POST', path: '/tasks/batch', json }, 'keyed')
   const taken = account.removedSince(start)
@@ -34,9 +34,10 @@ export async function batch(writer: Writer): Promise<void> {
   } else if (mode !== 'atomic' || !mayFail || ![404, 412].includes(reply.status)) {
     writer.wrong(reply, 'the answer to this batch')
   }
-  for (const [task, wasUncertain] of marks) {
-    const again = taken.everything || (taken.trash && task.state === 'trash')
-    task.uncertain = task.state !== 'gone' && (wasUncertain || again)
+  // Those that it created are among them by now.
+  for (const task of targets) {
+    const wasTaken = taken.everything || (taken.trash && task.state === 'trash')
+    task.uncertain = task.state !== 'gone' && (wasTaken || wereUncertain.has(task))
     task.busy = false
     task.touchedAt = account.journal.tick()
   }

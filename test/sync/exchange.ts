@@ -77,8 +77,9 @@ export async function exchangeUntilAnswered(
     })
     journal.count('requests')
     if (reply?.headers.get('idempotency-replayed') === 'true') journal.count('replays')
-    if (reply?.body?.error?.code === 'IDEMPOTENCY_IN_PROGRESS') {
-      journal.count('still in progress')
+    const code = reply?.body?.error?.code
+    if (code === 'IDEMPOTENCY_IN_PROGRESS' || code === 'OVERLOADED') {
+      journal.count(code)
       await delay(5)
     } else if (reply !== undefined && (loss === 'none' || (loss === 'cut' && !isCut))) {
       return { ...reply, retried }

@@ -7,9 +7,6 @@ import { exampleLines } from '../transfer-schema.ts'
 import type { TransferSlots } from '../transfer-slots.ts'
 import { ndjson, type TaskRouteDependencies } from './shared.ts'
 
-/** A client that takes nothing for so long is cut off: its file and its slot are for others. */
-const stallTimeoutMs = 30_000
-
 export function registerExportData(
   app: App,
   { database, slots }: TaskRouteDependencies & { readonly slots: TransferSlots },
@@ -46,8 +43,7 @@ export function registerExportData(
       const gone = new AbortController()
       reply.raw.once('close', () => gone.abort())
       const scope = database.scopeFor(request.userId)
-      const { bytes, lines } = await exportData(scope, slots, gone.signal)
-      reply.raw.setTimeout(stallTimeoutMs)
+      const { bytes, lines } = await exportData(scope, { slots, signal: gone.signal })
       return reply.headers({ ...headers, 'content-length': bytes }).send(lines)
     },
   })

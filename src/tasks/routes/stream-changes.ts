@@ -56,6 +56,9 @@ export function registerStreamChanges(app: App, { live }: TaskRouteDependencies)
       const position = cursor === undefined ? undefined : readCursor(userId, cursor)
       const begin = () => {
         reply.hijack()
+        // Its token is not kept in memory for as long as the stream is open.
+        request.raw.headers = {}
+        request.raw.rawHeaders = []
         // What hooks have set for every answer, and its own.
         const headers = Object.entries({ ...reply.getHeaders(), ...streamHeaders })
         return reply.raw.writeHead(
