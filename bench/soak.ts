@@ -110,7 +110,7 @@ async function stream(url: URL, { token }: User, until: number): Promise<void> {
 }
 
 async function startService(databaseUrl: string): Promise<{ child: ChildProcess; url: URL }> {
-  const child = spawn(process.execPath, ['--expose-gc', '--import', probe, main], {
+  const child = spawn(process.execPath, ['--expose-gc', '--max-semi-space-size=8', '--import', probe, main], {
     env: {
       PATH: process.env.PATH ?? '',
       PORT: '0',

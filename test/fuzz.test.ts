@@ -2,7 +2,7 @@ import assert from 'node:assert/strict'
 import { randomInt } from 'node:crypto'
 import { test } from 'node:test'
 import { operations } from './fuzz/document.ts'
-import { createActor, remember } from './fuzz/memory.ts'
+import { createActor, remember, rememberDeleted } from './fuzz/memory.ts'
 import { Random } from './fuzz/random.ts'
 import { type FuzzRequest, makeRequest, show } from './fuzz/requests.ts'
 import { closeConnections, exchange } from './fuzz/transport.ts'
@@ -67,8 +67,10 @@ test('whatever is sent to the operations of the document, right or wrong, is ans
       return makeRequest({ random, actor, others: actors.filter((each) => each !== actor) })
     })
     const answers = await Promise.all(requests.map(ask))
-    for (const [at, { actor }] of requests.entries()) {
+    for (const [at, { actor, meant }] of requests.entries()) {
       const { text = '', headers = {} } = answers[at] ?? {}
+      if (meant?.operationId === 'deleteTask' && answers[at]?.status === 200)
+        rememberDeleted(actor, text, random)
       remember(actor, text, headers.etag?.toString(), random)
     }
   }
@@ -76,9 +78,13 @@ test('whatever is sent to the operations of the document, right or wrong, is ans
   const found = [...faults].map(([fault, reproduction]) => `${fault}\n  ${reproduction}`)
   assert.deepEqual(faults.size, 0, `FUZZ_SEED=${seed}\n${found.join('\n\n')}`)
   const log = service.stdout()
-  assert.doesNotMatch(log, /"level":(50|60)/)
+  const errors = log
+    .split('\n')
+    .filter((line) => /"level":[56]0/.test(line) && !line.includes('"OVERLOADED"'))
+  assert.deepEqual(errors, [])
   for (const { marker } of actors) assert.ok(!log.includes(marker), 'the log holds nothing that users wrote')
-  for (const { operationId } of operations) {
+  // A short run may by chance have little of something.
+  for (const { operationId } of total >= 10_000 ? operations : []) {
     const outcomes = Object.keys(counts).filter((each) => each.startsWith(`${operationId} `))
     assert.ok(
       outcomes.some((each) => / 2\d\d$/.test(each)) && outcomes.length > 1,

@@ -10,6 +10,8 @@ export type Actor = {
   /** Stands in every text of theirs, and so in no answer to anybody else. */
   readonly marker: string
   readonly ids: string[]
+  /** Of tasks that they have deleted. */
+  readonly deleted: string[]
   readonly etags: string[]
   readonly cursors: string[]
 }
@@ -24,6 +26,7 @@ export function createActor(userId: string, name: string): Actor {
     expiredToken: signToken({ secret: testSecret, userId, expiresInS: -3_600 }),
     marker: `secret-of-${name}`,
     ids: [],
+    deleted: [],
     etags: [],
     cursors: [],
   }
@@ -41,4 +44,9 @@ function keep(kept: string[], value: string | undefined, random: Random): void {
   if (value === undefined || kept.includes(value)) return
   if (kept.length < mostKept) kept.push(value)
   else kept[random.below(mostKept)] = value
+}
+
+/** The same for the answer to a deletion. */
+export function rememberDeleted(actor: Actor, text: string, random: Random): void {
+  keep(actor.deleted, /"id":"([0-9a-f-]{36})"/.exec(text)?.[1], random)
 }

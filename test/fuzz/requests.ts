@@ -150,6 +150,9 @@ function somePath({ path }: Operation, draft: Draft, context: Context): string {
     ])
   })
   const withTask = filled.replace('{task_id}', () => {
+    // Few tasks are in the trash: without this hardly one would come back, or go for good.
+    const { deleted } = actor
+    if (/trash|restore/.test(path) && deleted.length > 0 && random.chance(0.5)) return random.pick(deleted)
     if (random.chance(0.95)) return someId(context)
     draft.isRight = false
     return random.pick([
