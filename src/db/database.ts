@@ -136,7 +136,6 @@ class PostgresDatabase implements Database {
   get usage(): PoolUsage {
     return this.#pool.usage
   }
-
   get isFull(): boolean {
     return this.#pool.isFull
   }
@@ -290,9 +289,7 @@ function transactionScope(userId: string, transaction: Transaction): Transaction
 }
 
 /** The one place that makes the brand. */
-function brand<S extends UserScope>(scope: Omit<S, typeof scopeBrand>): S {
-  return scope as S
-}
+const brand = <S extends UserScope>(scope: Omit<S, typeof scopeBrand>): S => scope as S
 
 function rowsOfAll<C extends readonly Call[]>(
   all: readonly { readonly rows: ValuesOf<Shape>[] }[],
