@@ -53,7 +53,7 @@ export class Live {
     this.#log = log
     this.#reader = new LiveReader(database, log)
     this.#heartbeatMs = heartbeatMs ?? 15_000
-    this.#pollMs = pollMs ?? 400
+    this.#pollMs = pollMs ?? 250
     this.#drainMs = drainMs ?? 15_000
   }
 
