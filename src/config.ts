@@ -132,7 +132,7 @@ export const settings = {
     'MAX_CONNECTIONS',
     '16384',
     integer(10, 1_000_000),
-    'Connections of clients that one instance keeps open at most, streams included; each takes about 10 kB and a file descriptor (`ulimit -n`).',
+    'Connections of clients that one instance keeps open at most, streams included; each takes about 22 kB and a file descriptor (`ulimit -n`).',
   ),
   trashRetentionDays: setting(
     'TRASH_RETENTION_DAYS',
