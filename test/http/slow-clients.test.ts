@@ -168,10 +168,12 @@ test('an answer that is taken slowly arrives whole, as long as it is at a fair r
 test('of too many bytes that are not taken the oldest are cut, long before their time', async () => {
   const service = await startApp({ bounds: { maxUnreadBytes: 8_000_000, checkIntervalMs: 50 } })
   const user = await userWithLongList(service)
+  let closed = 0
+  service.app.server.on('connection', (socket) => socket.once('close', () => closed++))
   for (let n = 0; n < 4; n++) {
     const { socket } = await openSocket(service.url, { reads: false })
     socket.write(lists(user, 2))
   }
-  await eventually(async () => cutOff(service) >= 1)
+  await eventually(async () => cutOff(service) >= 1 && closed >= 1)
   assert.equal((await user.get('/api/me/tasks?limit=500')).body.data.length, 500)
 })
