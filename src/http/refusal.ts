@@ -13,7 +13,7 @@ const overloaded = new AppError('OVERLOADED')
 
 /**
  * Answers 503 OVERLOADED, past the framework: what is refused must cost next to nothing, or refusing it takes the time
- * in which the rest could be served. It was measured at a third of the way through the hooks and the log.
+ * in which the rest could be served. It was measured at half of the way through the hooks and the log.
  *
  * @param closes whether the connection is closed in any case
  * @param corsHeaders names and values in turn

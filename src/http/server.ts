@@ -199,7 +199,10 @@ function createBoundedServer(
       // Once it has refused one for that, a connection is served no more: no answer to a later one would be sent.
       const isTooMany = answers.countOn(socket) > bounds.maxPipelined || overfull.has(socket)
       if (isTooMany) overfull.add(socket)
-      if (isTooMany || refuses(url)) refuse(request, response, isTooMany, headersFor(request.headers.origin))
+      // A preflight costs little, and without its answer a page could not read the 503.
+      const isPreflight = request.method === 'OPTIONS'
+      if (isTooMany || (!isPreflight && refuses(url)))
+        refuse(request, response, isTooMany, headersFor(request.headers.origin))
       else handler(request, response)
     },
   )
