@@ -72,22 +72,29 @@ export class OpenAnswers {
       if (isSlow) {
         socket.destroy()
         cut++
-      } else unreadBytes += writableLength
+      } else if (!response.req.socket.destroyed) unreadBytes += writableLength
     }
-    if (unreadBytes <= maxUnreadBytes) return cut
-    for (const response of this.#sent.keys()) {
-      const bytes = response.writableLength
-      if (response.socket === null || response.socket.destroyed || bytes < worthCuttingBytes) continue
-      response.socket.destroy()
+    return cut + this.#cutOldest(unreadBytes - maxUnreadBytes)
+  }
+
+  /** Cuts connections, longest waiting first, until so many bytes are freed; with one go all its answers. */
+  #cutOldest(bytesToFree: number): number {
+    let left = bytesToFree
+    let cut = 0
+    for (const { req } of this.#sent.keys()) {
+      if (left <= 0) break
+      const bytes = this.on(req.socket).reduce((sum, { writableLength }) => sum + writableLength, 0)
+      if (req.socket.destroyed || bytes < worthCuttingBytes) continue
+      req.socket.destroy()
       cut++
-      unreadBytes -= bytes
-      if (unreadBytes <= maxUnreadBytes) break
+      left -= bytes
     }
     return cut
   }
 }
 
-/** Behind another answer of its connection, one has no socket yet. */
+/** Behind another answer of its connection, one has no socket yet. What waits to be taken has been written, for Node. */
 function turnOf({ socket }: ServerResponse): Turn {
-  return socket === null ? undefined : { sinceMs: performance.now(), bytesBefore: socket.bytesWritten }
+  if (socket === null) return undefined
+  return { sinceMs: performance.now(), bytesBefore: socket.bytesWritten - socket.writableLength }
 }
