@@ -236,9 +236,7 @@ class PostgresDatabase implements Database {
         if (transaction.wrote) this.#options.onCommit?.(userId)
         return result
       } catch (error) {
-        // The connection stays good unless this fails too.
-        await transaction.rollback()
-        throw new UndoneWork(error)
+        throw new UndoneWork(error, await transaction.rollback())
       } finally {
         transaction.end()
       }

@@ -132,7 +132,7 @@ export class Pool {
       return result
     } catch (error) {
       const isRefusal = error instanceof pg.DatabaseError && !isConnectionLost(error)
-      broken = !isRefusal && !(error instanceof UndoneWork)
+      broken = error instanceof UndoneWork ? !error.isConnectionGood : !isRefusal
       throw error
     } finally {
       if (own !== deadline) own.cancel()
@@ -176,12 +176,15 @@ export class Pool {
  */
 export type LendLimit = 'deadline' | 'none' | number
 
-/** Work that failed and has left nothing behind, on a connection that is good still. */
+/** Work that failed and has left nothing behind, unless its connection was lost as it was committed. */
 export class UndoneWork extends Error {
   override readonly name = 'UndoneWork'
+  /** Whether the connection is known to be outside of the transaction again. */
+  readonly isConnectionGood: boolean
 
-  constructor(cause: unknown) {
+  constructor(cause: unknown, isConnectionGood: boolean) {
     super('The work was undone', { cause })
+    this.isConnectionGood = isConnectionGood
   }
 }
 

@@ -123,9 +123,17 @@ export class Transaction {
     if (tag !== 'COMMIT') throw new Error(`The transaction ended with ${tag}, not with COMMIT`)
   }
 
-  async rollback(): Promise<void> {
+  /** @returns whether it is over for the server too; where not, the connection must not be used again */
+  async rollback(): Promise<boolean> {
     this.#waiting.length = 0
-    if (this.#begun) await this.#session.exchange([rollback])
+    if (!this.#begun) return true
+    try {
+      await this.#session.exchange([rollback])
+      return true
+    } catch {
+      // Why the work failed says more; the end of the connection undoes what is left.
+      return false
+    }
   }
 
   /** What runs later, as after the deadline, must not meet the next user of the connection. */
