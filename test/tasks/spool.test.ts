@@ -26,6 +26,8 @@ test('what is written is read again, as often as wanted, and is gone when it is 
 test('its file is for its user alone, has no name, and goes with it', {
   skip: process.platform !== 'linux',
 }, async () => {
+  // A file that a test before has read to its end closes by itself, a moment later.
+  await eventually(async () => temporaryFiles().length === 0)
   const spool = await Spool.open()
   const [own, ...others] = temporaryFiles()
   assert.ok(own?.endsWith(' (deleted)') && others.length === 0, 'it is open, and not in the folder')
