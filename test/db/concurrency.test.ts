@@ -1,14 +1,13 @@
 import assert from 'node:assert/strict'
 import { randomUUID } from 'node:crypto'
 import { after, test } from 'node:test'
-import { setTimeout as delay } from 'node:timers/promises'
-import pg from 'pg'
 import type { UserScope } from '../../src/db/database.ts'
 import { createTasks } from '../../src/tasks/commands.ts'
 import { eraseData } from '../../src/tasks/erase.ts'
 import { changeTask, findTask, insertTask, removeTask } from '../../src/tasks/store.ts'
 import type { NewTask, Task } from '../../src/tasks/task.ts'
 import { type Client, makeTask, newUser, startApp } from '../support/app.ts'
+import { collide } from '../support/collide.ts'
 import { createTestDatabase } from '../support/database.ts'
 
 // Two instances of the service on one database.
@@ -48,37 +47,6 @@ function statuses(answers: readonly { readonly status: number }[]): Record<numbe
   const counts: Record<number, number> = {}
   for (const { status } of answers) counts[status] = (counts[status] ?? 0) + 1
   return counts
-}
-
-/**
- * Starts pieces of work that each wait for a user's counter, one after the other; it stays locked until the last one
- * waits, so that they all meet, however fast the machine is.
- */
-async function collide<T>(user: string, starts: readonly (() => Promise<T>)[]): Promise<T[]> {
-  const holder = new pg.Client(testDatabase.connection)
-  await holder.connect()
-  try {
-    await holder.query('begin')
-    await holder.query('select from app.change_counters where user_id = $1 for update', [user])
-    const { rows } = await holder.query<{ pid: number }>('select pg_backend_pid() as pid')
-    // Only the first waits for the holder itself, the others for those before them.
-    const waiting = `with recursive behind (pid) as (
-        select $1::int union select a.pid from behind b, pg_stat_activity a where b.pid = any(pg_blocking_pids(a.pid)))
-      select from behind where pid <> $1`
-    const deadline = performance.now() + 4_000
-    const work: Promise<T>[] = []
-    for (const start of starts) {
-      work.push(start())
-      while ((await testDatabase.query(waiting, [rows[0]?.pid])).length < work.length) {
-        assert.ok(performance.now() < deadline, `statement ${work.length} waits for the counter`)
-        await delay(1)
-      }
-    }
-    await holder.query('commit')
-    return await Promise.all(work)
-  } finally {
-    await holder.end()
-  }
 }
 
 /** What a write did: how many numbers of the counter it took, and the task after it or the one it deleted. */
@@ -151,7 +119,7 @@ test('of 20 racing updates with the same If-Match one wins, and the others get 4
   const { id } = await makeTask(clientOf(user, 0))
   const update = (title: number) => () =>
     clientOf(user, title).patch(`/api/me/tasks/${id}`, { title: `${title}` }, { 'if-match': '"1"' })
-  const answers = await collide(user, times(20, update))
+  const answers = await collide(testDatabase, user, times(20, update))
   assert.deepEqual(statuses(answers), { 200: 1, 412: 19 })
   const winner = answers.find(({ status }) => status === 200)?.body.data
   assert.equal(winner.version, 2)
@@ -186,7 +154,7 @@ test('of 10 concurrent updates to the same values one changes the task, and the 
   const { id } = await makeTask(clientOf(user, 0))
   const changes = { title: 'the same', completed: true }
   const change = (turn: number) => () => changeTask(scopeOf(user, turn), id, changes, null)
-  const found = await collide(user, times(10, change))
+  const found = await collide(testDatabase, user, times(10, change))
   const outcomes = found.map((change) => change?.outcome).sort()
   assert.deepEqual(outcomes, ['changed', ...times(9, () => 'unchanged')])
   for (const change of found) assert.deepEqual(change?.task, found[0]?.task)
@@ -201,7 +169,7 @@ test('a deletion behind an update deletes what it wrote, and an update behind a 
     const update = () => clientOf(user, 0).patch(path, { title: 'updated' })
     const remove = () => clientOf(user, 1).delete(path)
     const updateFirst = round % 2 === 0
-    const answers = await collide(user, updateFirst ? [update, remove] : [remove, update])
+    const answers = await collide(testDatabase, user, updateFirst ? [update, remove] : [remove, update])
     const told = answers.map(({ status, body }) => `${status} ${body.data?.title} ${body.data?.version}`)
     const [first, second] = updateFirst
       ? Array(2).fill('200 updated 2')
@@ -216,7 +184,7 @@ test('of 10 concurrent deletions of a task one deletes it', async () => {
   const user = newUser()
   const { id } = await makeTask(clientOf(user, 0))
   const remove = (turn: number) => () => clientOf(user, turn).delete(`/api/me/tasks/${id}`)
-  const answers = await collide(user, times(10, remove))
+  const answers = await collide(testDatabase, user, times(10, remove))
   assert.deepEqual(statuses(answers), { 200: 1, 404: 9 })
   assert.equal(await counterOf(user), 2)
 })
@@ -226,7 +194,7 @@ test('of 10 concurrent creates with the same id one makes the task, and the othe
   await makeTask(clientOf(user, 0))
   const task = { id: randomUUID(), title: 'the same' }
   const create = (turn: number) => () => clientOf(user, turn).post('/api/me/tasks', task)
-  const answers = await collide(user, times(10, create))
+  const answers = await collide(testDatabase, user, times(10, create))
   assert.deepEqual(statuses(answers), { 200: 9, 201: 1 })
   for (const { body } of answers) assert.deepEqual(body.data, answers[0]?.body.data)
   assert.equal((await versionsOf(user)).length, 2)
@@ -247,7 +215,7 @@ test('an even number of concurrent toggles leaves the task as it was, and each c
   const user = newUser()
   const { id } = await makeTask(clientOf(user, 0))
   const toggle = (turn: number) => () => clientOf(user, turn).patch(`/api/me/tasks/${id}/complete`)
-  const answers = await collide(user, times(20, toggle))
+  const answers = await collide(testDatabase, user, times(20, toggle))
   const tasks = answers.map(({ body }) => body.data).sort((a: Task, b: Task) => a.version - b.version)
   assert.deepEqual(
     tasks.map(({ version, completed }) => [version, completed]),
@@ -267,7 +235,7 @@ test('batches among single creates: each batch has its versions in one piece and
     else if (turn % 3 === 1) await insertTask(scope, newTask('single'))
     else await changeTask(scope, id, { completed: 'toggle' }, null)
   })
-  await collide(user, works)
+  await collide(testDatabase, user, works)
   for (const tasks of batches) {
     const found = await Promise.all(tasks.map((task) => findTask(scopeOf(user, 0), task.id)))
     const versions = found.map((task) => task?.version ?? 0)
@@ -290,7 +258,7 @@ test('an erasure among updates, creates and batches erases all that was written 
     const erase = () => eraseData(scopeOf(user, 0))
     // The server does not always let them go on in the order in which they came.
     const works = round % 2 === 0 ? [update, insert, batch, erase] : [update, erase, batch, insert]
-    const results = await collide(user, works)
+    const results = await collide(testDatabase, user, works)
     const erased = results[works.indexOf(erase)] ?? 0
     const left = await versionsOf(user)
     assert.equal(erased + left.length, 4)

@@ -2,12 +2,13 @@ import assert from 'node:assert/strict'
 import { randomUUID } from 'node:crypto'
 import { after, test } from 'node:test'
 import pg from 'pg'
-import { appRole, observerRole, scopeText } from '../../src/db/scope.ts'
+import { observerRole } from '../../src/db/scope.ts'
 import { observerStatements, type Statement, sql, statement, statements, toValues } from '../../src/db/sql.ts'
 // Registers every statement of the service.
 import '../../src/app.ts'
 import '../../src/tasks/sweep.ts'
 import { createTestDatabase } from '../support/database.ts'
+import { explainText, type PlanNode } from '../support/explain.ts'
 import { isListStatement, wholeList } from '../support/list-values.ts'
 
 // What each statement reads, on 100,000 tasks of 1,000 users and 5,000 of one more: under the scope's role and user,
@@ -190,52 +191,13 @@ function listCases({ name, parameters }: Statement): { values: Values; rows: num
   ]
 }
 
-type Node = {
-  readonly 'Node Type': string
-  readonly 'Relation Name'?: string
-  readonly 'Index Name'?: string
-  readonly 'Index Cond'?: string
-  readonly 'Actual Rows': number
-  readonly 'Actual Loops': number
-  readonly 'Rows Removed by Filter'?: number
-  readonly Plans?: readonly Node[]
-}
-
-/** Runs a statement in a scope, with one kind of plan, and returns what it did; nothing of it stays. */
-async function explain(
-  { text }: { readonly text: string },
-  values: readonly unknown[],
-  mode: string,
-  role = appRole,
-): Promise<Node[]> {
-  await client.query('begin')
-  try {
-    await client.query(scopeText, [role, role === appRole ? values[0] : '', '0'])
-    await client.query(`select set_config('plan_cache_mode', $1, true)`, [mode])
-    await client.query(`prepare explained as ${text}`)
-    const literals = values.map((value) => (value === null ? 'null' : pg.escapeLiteral(String(value))))
-    const { rows } = await client.query<{ 'QUERY PLAN': [{ Plan: Node }] }>(
-      `explain (analyze, timing off, format json) execute explained (${literals.join(', ')})`,
-    )
-    await client.query('deallocate explained')
-    assert.ok(rows[0])
-    return flatten(rows[0]['QUERY PLAN'][0].Plan)
-  } finally {
-    await client.query('rollback')
-  }
-}
-
-function flatten(node: Node): Node[] {
-  return [node, ...(node.Plans ?? []).flatMap(flatten)]
-}
-
 /** Rows that a node read or passed on, over all its loops. */
-function rowsOf(node: Node): number {
+function rowsOf(node: PlanNode): number {
   return (node['Actual Rows'] + (node['Rows Removed by Filter'] ?? 0)) * node['Actual Loops']
 }
 
 /** What is wrong with a plan of a statement that may read so many rows of a table. */
-function problemsOf(nodes: readonly Node[], allowed: number): string[] {
+function problemsOf(nodes: readonly PlanNode[], allowed: number): string[] {
   const problems: string[] = []
   for (const node of nodes) {
     const type = node['Node Type']
@@ -260,14 +222,14 @@ function problemsOf(nodes: readonly Node[], allowed: number): string[] {
  * The most rows that any one scan of a table of users' rows read. Where a bitmap is made of an index first, the rows are
  * those that it finds in the table: an index also holds what earlier tests rolled back.
  */
-function rowsRead(nodes: readonly Node[]): number {
+function rowsRead(nodes: readonly PlanNode[]): number {
   return Math.max(
     0,
     ...nodes.filter((node) => /^(Index|Bitmap Heap|Seq)/.test(node['Node Type'])).map(rowsOf),
   )
 }
 
-function valuesOf(each: Statement, user: string, values: Values): unknown[] {
+function valuesOf(each: Statement, user: string, values: Values): (string | null)[] {
   assert.deepEqual(Object.keys(values).sort(), Object.keys(each.parameters).sort(), each.name)
   return [user, ...toValues(each, values as never)]
 }
@@ -275,14 +237,14 @@ function valuesOf(each: Statement, user: string, values: Values): unknown[] {
 const summary: string[] = []
 
 for (const each of declared) {
-  for (const mode of ['custom', 'generic']) {
+  for (const mode of ['custom', 'generic'] as const) {
     test(`${each.name}: its ${mode} plan reads no more than it must, by an index on user_id`, async () => {
       const own = cases[each.name]
       assert.ok(own, 'a statement needs values in this file')
-      const seen: Node[] = []
+      const seen: PlanNode[] = []
       for (const { values, rows } of own) {
         for (const user of [largest, 'user-7']) {
-          const nodes = await explain(each, valuesOf(each, user, values), `force_${mode}_plan`)
+          const nodes = await explainText(client, each.text, valuesOf(each, user, values), mode)
           assert.deepEqual(problemsOf(nodes, rows), [], `${user} ${JSON.stringify(values).slice(0, 500)}`)
           seen.push(...nodes)
         }
@@ -306,12 +268,18 @@ const observerCases: Readonly<Record<string, readonly { values: Values; rows: nu
 
 // changed-counters.test.ts looks at the one that is asked about given users.
 for (const each of [...observerStatements.values()].filter(({ name }) => name !== 'changed_counters')) {
-  for (const mode of ['custom', 'generic']) {
+  for (const mode of ['custom', 'generic'] as const) {
     test(`${each.name}: its ${mode} plan finds users along an index, and of each no more than a row`, async () => {
       const own = observerCases[each.name]
       assert.ok(own, 'a statement that looks across users needs values in this file')
       for (const { values, rows } of own) {
-        const nodes = await explain(each, toValues(each, values as never), `force_${mode}_plan`, observerRole)
+        const nodes = await explainText(
+          client,
+          each.text,
+          toValues(each, values as never),
+          mode,
+          observerRole,
+        )
         const problems = problemsOf(nodes, rows).filter(
           (problem) => !/^change_counters_pkey is not entered by user_id: \(user_id > /.test(problem),
         )
@@ -347,7 +315,7 @@ test('statements that scan, sort or read too much are detected', async () => {
     await client.query(
       `set enable_indexscan = ${scans}; set enable_indexonlyscan = ${scans}; set enable_bitmapscan = ${scans}`,
     )
-    const problems = problemsOf(await explain(each, [largest], 'force_custom_plan'), limit)
+    const problems = problemsOf(await explainText(client, each.text, [largest], 'custom'), limit)
     await client.query('reset enable_indexscan; reset enable_indexonlyscan; reset enable_bitmapscan')
     assert.ok(
       problems.some((problem) => problem.includes(expected)),

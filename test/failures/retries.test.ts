@@ -2,7 +2,7 @@ import assert from 'node:assert/strict'
 import { randomUUID } from 'node:crypto'
 import { after, test } from 'node:test'
 import pg from 'pg'
-import { openDatabase } from '../../src/db/database.ts'
+import { openDatabase, type UserScope } from '../../src/db/database.ts'
 import { call, sql, statement } from '../../src/db/sql.ts'
 import { insertTask } from '../../src/tasks/store.ts'
 import { newUser } from '../support/app.ts'
@@ -197,4 +197,41 @@ test('the victim of a real deadlock is run again, and both sides come through', 
   await other.end()
   assert.ok(runs >= 2)
   assert.equal(await counterOf(scope.userId), 3)
+})
+
+test('a connection that cannot be taken out of its transaction is not used again', async () => {
+  // As a pooler does that gives the next statement another connection: what was prepared is gone.
+  await testDatabase.query(`
+    create function public.forget() returns int language plpgsql as $$ begin deallocate all; return 1; end $$`)
+  const forget = statement(
+    'test_retry_forget',
+    {},
+    { done: 'int4' },
+    ({ user_id }) => sql`select public.forget() as done where ${user_id} <> ''`,
+  )
+  const alone = openDatabase({ connection: testDatabase.connection, poolMax: 1 })
+  await alone.prepare()
+  try {
+    const scope = alone.scopeFor(newUser())
+    let runs = 0
+    const undone = (last: (each: UserScope) => Promise<unknown>) =>
+      scope.transaction(async (each) => {
+        runs++
+        await each.run(bump, {})
+        await last(each)
+        throw new Error('undone')
+      })
+    await assert.rejects(
+      undone(async () => {}),
+      /undone/,
+    )
+    await assert.rejects(
+      undone((each) => each.run(forget, {})),
+      /undone/,
+    )
+    assert.equal(runs, 2)
+    assert.deepEqual(await scope.run(bump, {}), [{ version: 1 }])
+  } finally {
+    await alone.close()
+  }
 })

@@ -19,23 +19,37 @@ export type PlanNode = {
 export type PlanMode = 'custom' | 'generic'
 
 /** Runs a statement in a user's scope with one kind of plan; returns the nodes of the plan, the root first. */
-export async function explain(
+export function explain(
   client: pg.Client,
   each: Statement,
   user: string,
   values: Readonly<Record<string, unknown>>,
   mode: PlanMode,
 ): Promise<PlanNode[]> {
+  return explainText(client, each.text, [user, ...toValues(each, values as never)], mode)
+}
+
+/**
+ * The same for a text and its parameters, in the scope of a role; nothing of what it does stays.
+ *
+ * @param values the user first, where the role is that of the scopes
+ */
+export async function explainText(
+  client: pg.Client,
+  text: string,
+  values: readonly (string | null)[],
+  mode: PlanMode,
+  role = appRole,
+): Promise<PlanNode[]> {
   await client.query('begin')
   try {
-    await client.query(scopeText, [appRole, user, '0'])
+    await client.query(scopeText, [role, role === appRole ? values[0] : '', '0'])
     await client.query(`select set_config('plan_cache_mode', $1, true)`, [`force_${mode}_plan`])
-    await client.query(`prepare explained as ${each.text}`)
-    const literals = [user, ...toValues(each, values as never)].map((value) =>
-      value === null ? 'null' : pg.escapeLiteral(value),
-    )
+    await client.query(`prepare explained as ${text}`)
+    const literals = values.map((value) => (value === null ? 'null' : pg.escapeLiteral(value)))
+    const parameters = literals.length > 0 ? `(${literals.join(', ')})` : ''
     const { rows } = await client.query<{ 'QUERY PLAN': [{ Plan: PlanNode }] }>(
-      `explain (analyze, timing off, format json) execute explained (${literals.join(', ')})`,
+      `explain (analyze, timing off, format json) execute explained ${parameters}`,
     )
     await client.query('deallocate explained')
     assert.ok(rows[0])
