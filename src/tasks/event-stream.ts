@@ -38,7 +38,7 @@ export class EventStream {
   /** When its token is no longer taken, in milliseconds since the epoch. */
   readonly tokenRefusedFromMs: number
   readonly #response: ServerResponse
-  #waitsSinceMs: number | undefined
+  #waitedMs: number | undefined
   #isEnding = false
 
   constructor(response: ServerResponse, tokenRefusedFromMs: number, position: FeedPosition, seen: number) {
@@ -54,7 +54,7 @@ export class EventStream {
    */
   listen(onDrain: () => void, onClose: () => void): void {
     this.#response.on('drain', () => {
-      if (!this.#isEnding) this.#waitsSinceMs = undefined
+      if (!this.#isEnding) this.#waitedMs = undefined
       onDrain()
     })
     this.#response.once('close', onClose)
@@ -63,17 +63,28 @@ export class EventStream {
 
   /** Whether it takes more now. */
   get isReady(): boolean {
-    return this.#waitsSinceMs === undefined && !this.#response.destroyed
+    return this.#waitedMs === undefined && !this.#response.destroyed
   }
 
-  /** Since when the client has not taken what was sent, in milliseconds of the monotonic clock. */
-  get waitsSinceMs(): number | undefined {
-    return this.#waitsSinceMs
+  /** Whether the client has yet to take what was sent. */
+  get isWaiting(): boolean {
+    return this.#waitedMs !== undefined
+  }
+
+  /**
+   * Counts time that the client was given. Only time that was counted is held against it: the clock also goes on while
+   * this process is stopped or busy, and hears of nothing.
+   *
+   * @returns how long it has been waited for, in milliseconds
+   */
+  waitFor(ms: number): number {
+    this.#waitedMs = (this.#waitedMs ?? 0) + ms
+    return this.#waitedMs
   }
 
   /** @returns whether more can be sent at once */
   send(bytes: Buffer | string): boolean {
-    if (!this.#response.write(bytes)) this.#waitsSinceMs = performance.now()
+    if (!this.#response.write(bytes)) this.#waitedMs ??= 0
     return this.isReady
   }
 
@@ -103,7 +114,7 @@ export class EventStream {
   end(event: string): void {
     if (this.#isEnding) return
     this.#isEnding = true
-    this.#waitsSinceMs ??= performance.now()
+    this.#waitedMs ??= 0
     this.#response.end(formatEvent(event))
   }
 

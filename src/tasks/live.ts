@@ -40,6 +40,7 @@ export class Live {
   readonly #log: Log
   readonly #reader: LiveReader
   readonly #heartbeatMs: number
+  readonly #tickMs: number
   readonly #pollMs: number
   readonly #drainMs: number
   readonly #channels = new Map<string, Channel>()
@@ -53,6 +54,7 @@ export class Live {
     this.#log = log
     this.#reader = new LiveReader(database, log)
     this.#heartbeatMs = heartbeatMs ?? 15_000
+    this.#tickMs = Math.min(1_000, this.#heartbeatMs / 2)
     this.#pollMs = pollMs ?? 250
     this.#drainMs = drainMs ?? 15_000
   }
@@ -156,7 +158,7 @@ export class Live {
       stream.end('reconnect')
       return
     }
-    this.#tickTimer ??= setInterval(() => this.#tick(), Math.min(1_000, this.#heartbeatMs / 2))
+    this.#tickTimer ??= setInterval(() => this.#tick(), this.#tickMs)
     this.#pollTimer ??= setTimeout(() => this.#poll(), this.#pollMs)
     if (channel.isBehind(stream)) this.#reader.schedule(channel)
   }
@@ -185,8 +187,8 @@ export class Live {
     const now = performance.now()
     const time = Date.now()
     for (const stream of this.#streams()) {
-      if (stream.waitsSinceMs !== undefined) {
-        if (now - stream.waitsSinceMs < this.#drainMs) continue
+      if (stream.isWaiting) {
+        if (stream.waitFor(this.#tickMs) < this.#drainMs) continue
         this.#log.info({}, 'stream cut off: its client does not read')
         stream.cut()
       } else if (time >= stream.tokenRefusedFromMs) {
