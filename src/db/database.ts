@@ -6,7 +6,6 @@ import {
   type Call,
   call,
   type ObserverStatement,
-  parseRow,
   type Shape,
   type Statement,
   toValues,
@@ -215,7 +214,7 @@ class PostgresDatabase implements Database {
         name: statement.preparedAs,
         text: statement.text,
         values: toValues(statement, values),
-        onRow: (fields: readonly (string | null)[]) => rows.push(parseRow(statement, fields)),
+        onRow: (fields: readonly (string | null)[]) => rows.push(statement.readRow(fields)),
       }
       await session.exchange([enterObserverScope(deadline.remainingMs()), step])
       return rows

@@ -1,7 +1,7 @@
 import type { ClientBase } from 'pg'
 import { Exchange, type Preparation, preparedName, type Step } from './exchange.ts'
 import { enterScope } from './scope.ts'
-import { type Call, call, parseRow, type Shape, type Statement, type ValuesOf } from './sql.ts'
+import { type Call, call, type Shape, type Statement, type ValuesOf } from './sql.ts'
 import { databaseUnavailable } from './sqlstate.ts'
 
 /** A connection that runs one exchange after the other. */
@@ -19,8 +19,8 @@ export function reading<R extends Shape>(
   readonly rows: ValuesOf<R>[]
 } {
   const rows: ValuesOf<R>[] = []
-  const { preparedAs: name, text } = statement
-  const onRow = (fields: readonly (string | null)[]) => rows.push(parseRow(statement, fields))
+  const { preparedAs: name, text, readRow } = statement
+  const onRow = (fields: readonly (string | null)[]) => rows.push(readRow(fields))
   return { step: { name, text, values: [userId, ...values], onRow }, rows }
 }
 

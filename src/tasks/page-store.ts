@@ -1,4 +1,4 @@
-import { type Fragment, type Shape, selectList, sql, type ValuesOf } from '../db/sql.ts'
+import { columnPicker, type Fragment, type Shape, selectList, sql, type ValuesOf } from '../db/sql.ts'
 
 // A page of tasks and the user's counter, in one statement and so of one moment.
 //
@@ -72,11 +72,19 @@ type PageRow<R extends Shape> = { readonly counter: number; readonly id: string 
   Optional<R>
 >
 
-/** Takes the rows of a page apart. Without a row there is no counter: the user never wrote anything. */
-export function readPage<R extends Shape>(rows: readonly PageRow<R>[]): CountedPage<ValuesOf<R>> {
-  const tasks = rows.flatMap(({ counter: _, ...task }) => {
+/**
+ * Makes the function that takes the rows of a page apart. Without a row there is no counter: the user never wrote anything.
+ *
+ * @param columns those of a task
+ */
+export function pageReader<R extends Shape>(
+  columns: R,
+): (rows: readonly PageRow<R>[]) => CountedPage<ValuesOf<R>> {
+  const pick = columnPicker(columns)
+  return (rows) => {
+    const [first] = rows
     // Either the join found no task and all are null, or they are as the table has them.
-    return task.id === null ? [] : [task as unknown as ValuesOf<R>]
-  })
-  return { counter: rows[0]?.counter ?? 0, tasks }
+    const tasks = first === undefined || first.id === null ? [] : (rows as readonly ValuesOf<R>[]).map(pick)
+    return { counter: first?.counter ?? 0, tasks }
+  }
 }

@@ -5,7 +5,7 @@ import {
   type CountedPage,
   pageColumns,
   pageParameters,
-  readPage,
+  pageReader,
   selectPage,
   selectTotal,
   totalColumns,
@@ -13,6 +13,8 @@ import {
 } from './page-store.ts'
 import type { TrashedTask } from './task.ts'
 import { toTrashed, trashedColumns } from './trash-store.ts'
+
+const readPage = pageReader(trashedColumns)
 
 const inTrash = sql`t.deleted_at is not null`
 
@@ -60,7 +62,7 @@ export async function listTrash(
     ...(count ? [call(total, { known })] : []),
   ] as const
   const [rows, counted] = await scope.runAll(calls)
-  const { counter, tasks } = readPage<typeof trashedColumns>(rows)
+  const { counter, tasks } = readPage(rows)
   const found = { counter, tasks: tasks.map(toTrashed) }
   if (counted === undefined) return { ...found, total: undefined }
   const [row] = counted

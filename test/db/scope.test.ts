@@ -10,7 +10,7 @@ import { promisify } from 'node:util'
 import pg from 'pg'
 import { Exchange } from '../../src/db/exchange.ts'
 import { appRole, enterScope } from '../../src/db/scope.ts'
-import type { Shape, Statement } from '../../src/db/sql.ts'
+import { rowReader, type Shape, type Statement } from '../../src/db/sql.ts'
 import { reading } from '../../src/db/transaction.ts'
 import { newUser } from '../support/app.ts'
 import { createTestDatabase } from '../support/database.ts'
@@ -30,7 +30,6 @@ async function connect(t: TestContext): Promise<pg.Client> {
 
 /** Sends a statement that the service does not have, as it sends its own: $1 is the user. */
 async function send(client: pg.Client, user: string, text: string, columns: Shape = {}, timeoutMs = 5_000) {
-  const columnList = Object.keys(columns).map((name) => ({ name, parse: (value: string) => value }))
   const name = `s${randomUUID()}`
   const statement: Statement = {
     ...{
@@ -40,7 +39,7 @@ async function send(client: pg.Client, user: string, text: string, columns: Shap
       parameters: {},
       columns,
       parameterList: [],
-      columnList,
+      readRow: rowReader(name, columns),
       on: 'user',
       writes: false,
     },
