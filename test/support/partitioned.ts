@@ -9,7 +9,9 @@ export function partitionByUser(): Promise<string> {
 }
 
 /** A partition's table and its number; undefined for the name of anything else. */
-export function partitionOf(relation: string): { readonly table: string; readonly number: string } | undefined {
+export function partitionOf(
+  relation: string,
+): { readonly table: string; readonly number: string } | undefined {
   const [, table, number] = /^(\w+)_p(\d\d)$/.exec(relation) ?? []
   return table !== undefined && number !== undefined ? { table, number } : undefined
 }
