@@ -27,6 +27,8 @@ begin
         where i.indrelid = c.oid and not exists (select from pg_constraint k where k.conindid = i.indexrelid)
         order by i.indexrelid
       ) || array(
+        select pg_get_statisticsobjdef(s.oid) from pg_statistic_ext s where s.stxrelid = c.oid order by s.oid
+      ) || array(
         select format('create policy %I on app.%I as %s for %s to %s', p.policyname, p.tablename, p.permissive, p.cmd,
             (select string_agg(case r when 'public' then r else quote_ident(r) end, ', ') from unnest(p.roles::text[]) r))
           || coalesce(' using (' || p.qual || ')', '') || coalesce(' with check (' || p.with_check || ')', '')
@@ -56,8 +58,8 @@ begin
     execute format('alter table app.%I rename to %I', source.name, plain);
     -- It is forced on the owner too, who would find nothing to copy.
     execute format('alter table app.%I disable row level security', plain);
-    execute format('create table app.%I (like app.%I including all excluding indexes) partition by hash (user_id)',
-      source.name, plain);
+    execute format('create table app.%I (like app.%I including all excluding indexes excluding statistics)'
+      ' partition by hash (user_id)', source.name, plain);
     for n in 0 .. partitions - 1 loop
       part := format('%s_p%s', source.name, to_char(n, 'FM00'));
       execute format('create table app.%I partition of app.%I for values with (modulus %s, remainder %s) %s',
