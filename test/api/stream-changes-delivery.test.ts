@@ -68,6 +68,19 @@ test('many streams of one user are told by one read, whatever their number', asy
   }
 })
 
+test('a stream that opens at a change made through another instance has those told that were open before', async () => {
+  const own = await startApp({ testDatabase, streams: { ...streams, pollMs: 2 ** 31 - 1 } })
+  const user = own.as(newUser())
+  const open = await EventSource.open(own.url, user.token)
+  await open.received(1)
+  await makeTask(here.as(user.userId), { title: 'elsewhere' })
+  // What it opens with is how this instance hears of the change; it lacks nothing itself.
+  const { next } = await readPage(user)
+  await EventSource.open(own.url, user.token, { lastEventId: next })
+  await open.received(2)
+  assert.deepEqual(titles(open), ['elsewhere'])
+})
+
 test('open streams cost no connection to the database', async () => {
   const own = await startApp({ testDatabase, streams, poolMax: 1 })
   const users = Array.from({ length: 40 }, () => own.as(newUser()))
