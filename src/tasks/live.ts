@@ -90,6 +90,8 @@ export class Live {
       const isDone = isLatest && at.after === now.counter
       const stream = new EventStream(response, tokenRefusedFromMs, at, isDone ? channel.generation : -1)
       this.#add(channel, stream)
+      // What this look found out is news to the streams that were open before, and the next question will not bring it.
+      if (channel.generation !== generation) this.#reader.schedule(channel)
     } finally {
       channel.opening--
       this.#removeIfEmpty(channel)

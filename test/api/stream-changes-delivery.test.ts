@@ -1,12 +1,14 @@
 import assert from 'node:assert/strict'
 import { after, test } from 'node:test'
 import pg from 'pg'
+import { versionOf } from '../../src/tasks/changes.ts'
 import { type Client, makeTask, newUser, startApp } from '../support/app.ts'
 import { createTestDatabase } from '../support/database.ts'
 import { EventSource } from '../support/event-source.ts'
 import { assertSame, Replica, readPage } from '../support/feed.ts'
 import { eventually } from '../support/process.ts'
 import { openProxy } from '../support/proxy.ts'
+import { counterOf } from '../support/trash.ts'
 
 // Which changes reach which streams, how soon, and at what cost: through two instances on one database.
 
@@ -67,6 +69,19 @@ test('many streams of one user are told by one read, whatever their number', asy
   }
 })
 
+test('a stream that opens at a change made through another instance has those told that were open before', async () => {
+  const own = await startApp({ testDatabase, streams: { ...streams, pollMs: 2 ** 31 - 1 } })
+  const user = own.as(newUser())
+  const open = await EventSource.open(own.url, user.token)
+  await open.received(1)
+  await makeTask(here.as(user.userId), { title: 'elsewhere' })
+  // What it opens with is how this instance hears of the change; it lacks nothing itself.
+  const { next } = await readPage(user)
+  await EventSource.open(own.url, user.token, { lastEventId: next })
+  await open.received(2)
+  assert.deepEqual(titles(open), ['elsewhere'])
+})
+
 test('open streams cost no connection to the database', async () => {
   const own = await startApp({ testDatabase, streams, poolMax: 1 })
   const users = Array.from({ length: 40 }, () => own.as(newUser()))
@@ -108,20 +123,33 @@ test('streams of one user that are far behind do not hold up others, nor each ot
   }
 })
 
-/** Follows a user through streams of either instance that are cut again and again. */
-async function follow(user: Client, urls: readonly string[], isDone: () => Promise<boolean>) {
+/**
+ * Follows a user through streams of either instance that are cut again and again. The one that is open when the writers
+ * have ended is not cut: by itself it must come to the last change.
+ *
+ * @param lastVersion the number of the last change; undefined while there are more to come
+ */
+async function follow(
+  user: Client,
+  urls: readonly string[],
+  lastVersion: () => Promise<number | undefined>,
+): Promise<Replica> {
   const replica = new Replica()
   await replica.follow(user)
   let lastEventId = replica.cursor ?? ''
+  let newest = 0
   for (let round = 0; ; round++) {
     const stream = await EventSource.open(urls[round % urls.length] ?? '', user.token, { lastEventId })
     const enough = round % 7
     await eventually(async () => stream.changes.length > enough || stream.comments > 3)
+    const newestOf = ({ changes }: EventSource) => changes.map(versionOf).at(-1) ?? newest
+    const last = await lastVersion()
+    if (last !== undefined) await eventually(async () => newestOf(stream) === last)
     stream.close()
-    const last = await isDone()
+    newest = newestOf(stream)
     for (const change of stream.changes) replica.apply(change)
     lastEventId = stream.lastEventId
-    if (last && stream.changes.length === 0) return replica
+    if (last !== undefined) return replica
   }
 }
 
@@ -129,7 +157,8 @@ test('clients that are cut again and again, through either instance, end up with
   const userId = newUser()
   const clients = [here.as(userId), there.as(userId)]
   let writing = true
-  const followers = clients.map((user) => follow(user, [here.url, there.url], async () => !writing))
+  const lastVersion = async () => (writing ? undefined : (await counterOf(testDatabase, userId)).version)
+  const followers = clients.map((user) => follow(user, [here.url, there.url], lastVersion))
   await Promise.all(
     clients.map(async (user, writer) => {
       for (let count = 0; count < 40; count++) {

