@@ -22,7 +22,7 @@ const connections = Math.min(wanted, openFiles - spareFiles)
 
 test(`${wanted} idle connections: the service serves beside them, and what they cost comes back`, {
   skip: process.platform !== 'linux' && 'only Linux tells what another process has',
-  timeout: 60_000,
+  timeout: 120_000,
 }, async (t) => {
   if (connections < wanted) t.diagnostic(`only ${connections}: ulimit -n is ${openFiles}`)
   const testDatabase = await createTestDatabase()
@@ -31,6 +31,8 @@ test(`${wanted} idle connections: the service serves beside them, and what they 
     DATABASE_URL: addressOf(testDatabase.connection),
     BETTER_AUTH_SECRET: testSecret,
     RATE_LIMIT_PER_MINUTE: '0',
+    // As little as does, so that what is free is not left lying about for later.
+    NODE_OPTIONS: '--max-semi-space-size=8 --max-old-space-size=140',
   })
   const { pid } = service.child
   const openFilesNow = () => readdirSync(`/proc/${pid}/fd`).length
@@ -52,7 +54,7 @@ test(`${wanted} idle connections: the service serves beside them, and what they 
   await slowestMs()
   const before = { files: openFilesNow(), megabytes: megabytes() }
   const peaks: number[] = []
-  const rounds = timesOf(2)
+  const rounds = timesOf(3)
   let slowest = 0
   for (let round = 0; round < rounds; round++) {
     const clients = await openSockets(service.url, connections)
@@ -74,6 +76,6 @@ test(`${wanted} idle connections: the service serves beside them, and what they 
       `${megabytes().toFixed()} MB after; slowest of 50 requests beside them ${slowest} ms`,
   )
   assert.ok(eachKiB < 64, `${eachKiB} KiB each`)
-  // Of memory that did not come back the next ten thousand would take as much again.
-  assert.ok(last - first < (first - before.megabytes) / 2, `${peaks.join(', ')} MB`)
+  // Of memory that does not come back each round would take as much again.
+  assert.ok(last - first < first - before.megabytes, `${peaks.join(', ')} MB`)
 })
