@@ -43,7 +43,10 @@ const maxWaitingPerConnection = 100
  */
 const defaultMaxWaitMs = 300
 
-/** After a failover all connections are replaced, though not more often than this: the new server may be read-only as well, for a while. */
+/**
+ * After a failover all connections are replaced, though not more often than this, in milliseconds: the new server may
+ * be read-only as well for a while.
+ */
 const replaceAllIntervalMs = 250
 
 /** The connections of one process; none is made before it is needed. */

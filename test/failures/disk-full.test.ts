@@ -69,7 +69,7 @@ async function openDisk(t: TestContext, megabytes: number) {
 }
 
 test('the disk of the database is full: 503 for writes while reads go on, and all is as it was told once there is room', {
-  timeout: 60_000,
+  timeout: 60_000 + times * 30_000,
 }, async (t) => {
   const disk = await openDisk(t, 160)
   if (disk === undefined) return
@@ -87,7 +87,7 @@ test('the disk of the database is full: 503 for writes while reads go on, and al
 })
 
 test('there is no room for the log of the database, and it stops: it is started again once there is room', {
-  timeout: 60_000,
+  timeout: 60_000 + times * 30_000,
 }, async (t) => {
   const disk = await openDisk(t, 160)
   if (disk === undefined) return

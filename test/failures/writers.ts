@@ -13,7 +13,7 @@ type Tally = {
 }
 
 export type Writers = {
-  /** How many requests have been answered with success so far, over all writers. */
+  /** How many requests have been answered with success so far, over all writers. @throws what one of them failed with */
   count(): number
   /** Stops them, and checks what they were told against what is there. */
   finish(): Promise<Outcome>
@@ -92,11 +92,19 @@ export function startWriters(
     assert.ok(tally)
     return write(user, tally)
   })
+  const ended = Promise.all(running)
+  let failed: { readonly reason: unknown } | undefined
+  ended.catch((reason: unknown) => {
+    failed = { reason }
+  })
   return {
-    count: () => tallies.reduce((sum, { acknowledged }) => sum + acknowledged.size, 0),
+    count() {
+      if (failed) throw failed.reason
+      return tallies.reduce((sum, { acknowledged }) => sum + acknowledged.size, 0)
+    },
     async finish() {
       stopping = true
-      await Promise.all(running)
+      await ended
       const sum = (of: (tally: Tally) => number) => tallies.reduce((total, tally) => total + of(tally), 0)
       let lost = 0
       let doubled = 0
