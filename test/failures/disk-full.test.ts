@@ -4,7 +4,7 @@ import { randomBytes } from 'node:crypto'
 import { chmod, open, rm, statfs } from 'node:fs/promises'
 import { join } from 'node:path'
 import { type TestContext, test } from 'node:test'
-import { promisify } from 'node:util'
+import { inspect, promisify } from 'node:util'
 import { type Client, newUser, startApp, type TestService } from '../support/app.ts'
 import { makeRoot, Place, until } from '../support/embedded-place.ts'
 import { databaseAt, tell, timesOf, untilHealed } from './faults.ts'
@@ -92,6 +92,10 @@ test('there is no room for the log of the database, and it stops: it is started 
   const disk = await openDisk(t, 160)
   if (disk === undefined) return
   // So that the next part of the log needs room, not the place of an old one.
+  t.after(() => {
+    // What became of the server says why nothing healed.
+    if (!t.passed) for (const event of disk.place.events) t.diagnostic(inspect(event))
+  })
   const { service, place } = await serveFrom(disk.place, { wal_recycle: 'off', max_wal_size: '32MB' })
   await fillUnderWriters(t, service, 'disk full, for the log too: the server stops', {
     fill: () => disk.fill(),
