@@ -92,10 +92,6 @@ test('there is no room for the log of the database, and it stops: it is started 
   const disk = await openDisk(t, 160)
   if (disk === undefined) return
   // So that the next part of the log needs room, not the place of an old one.
-  t.after(() => {
-    // What became of the server says why nothing healed.
-    if (!t.passed) for (const event of disk.place.events) t.diagnostic(inspect(event))
-  })
   const { service, place } = await serveFrom(disk.place, { wal_recycle: 'off', max_wal_size: '32MB' })
   await fillUnderWriters(t, service, 'disk full, for the log too: the server stops', {
     fill: () => disk.fill(),
@@ -110,6 +106,10 @@ test('there is no room for the log of the database, and it stops: it is started 
       assert.equal((await service.anonymous().get('/health')).status, 200)
     },
     free: () => disk.free(),
+  }).catch((error: unknown) => {
+    // What became of the server says why nothing healed.
+    for (const event of place.events) t.diagnostic(inspect(event))
+    throw error
   })
   assert.ok(place.count('restarted') >= 1)
 })
