@@ -61,6 +61,9 @@ export function postgresUrl(text: string | undefined): string | undefined {
       'must be an address such as postgres://user:password@host:5432/database?sslmode=verify-full',
     )
   }
+  // pg would look for one host of that name, for ever.
+  if (new URL(text).host.includes(','))
+    throw new Problem('must name one host, such as a name that always leads to the primary')
   return text
 }
 

@@ -175,6 +175,13 @@ for (const text of ['tasks', 'http://db/tasks', 'postgres:/db', 'postgres://[::1
   })
 }
 
+test('DATABASE_URL with several hosts is refused: only one would ever be asked for', () => {
+  assert.match(
+    problemsOf({ DATABASE_URL: 'postgres://u:hunter2@one.example,two.example/tasks' })[0] ?? '',
+    /^DATABASE_URL: must name one host, such as a name that always leads to the primary$/,
+  )
+})
+
 test('production without a secret and without an issuer is refused; with either it is not', () => {
   assert.match(problemsOf({ NODE_ENV: 'production' })[0] ?? '', /^BETTER_AUTH_SECRET: must be set/)
   for (const source of [

@@ -1,6 +1,6 @@
 import pg from 'pg'
 import { AppError } from '../errors.ts'
-import { databaseUnavailable, isConnectionLost, toAppError } from './sqlstate.ts'
+import { databaseUnavailable, isConnectionLost, isReadOnly, toAppError } from './sqlstate.ts'
 
 export type PoolOptions = {
   readonly connection: pg.ClientConfig
@@ -43,6 +43,12 @@ const maxWaitingPerConnection = 100
  */
 const defaultMaxWaitMs = 300
 
+/**
+ * After a failover all connections are replaced, though not more often than this, in milliseconds: the new server may
+ * be read-only as well for a while.
+ */
+const replaceAllIntervalMs = 250
+
 /** The connections of one process; none is made before it is needed. */
 export class Pool {
   readonly #pool: pg.Pool
@@ -52,6 +58,9 @@ export class Pool {
   /** Since when each piece of work waits, in the order in which they get their connections. */
   readonly #waitingSinceMs = new Map<object, number>()
   #lastDoneMs = 0
+  readonly #madeAtMs = new WeakMap<pg.PoolClient, number>()
+  /** Connections made before lead to a server that takes no writes or is silent: none is used again. */
+  #replacedBeforeMs = 0
 
   constructor(options: PoolOptions) {
     const { connection, poolMax, deadlineMs = defaultDeadlineMs, onConnectionError } = options
@@ -68,7 +77,10 @@ export class Pool {
     const report = (error: unknown) => onConnectionError?.(error)
     this.#pool.on('error', report)
     // While a connection is lent out, its errors are not the pool's.
-    this.#pool.on('connect', (client) => client.on('error', report))
+    this.#pool.on('connect', (client) => {
+      client.on('error', report)
+      this.#madeAtMs.set(client, performance.now())
+    })
   }
 
   /**
@@ -133,11 +145,23 @@ export class Pool {
     } catch (error) {
       const isRefusal = error instanceof pg.DatabaseError && !isConnectionLost(error)
       broken = error instanceof UndoneWork ? !error.isConnectionGood : !isRefusal
+      const cause = error instanceof UndoneWork ? error.cause : error
+      if (isReadOnly(cause) || (broken && own.isOver())) this.#replaceAll()
       throw error
     } finally {
       if (own !== deadline) own.cancel()
-      client.release(broken)
+      client.release(broken || this.#isReplaced(client))
     }
+  }
+
+  /** What one connection met, the others would meet one by one, and reads would see what is no longer true. */
+  #replaceAll(): void {
+    const now = performance.now()
+    if (now - this.#replacedBeforeMs > replaceAllIntervalMs) this.#replacedBeforeMs = now
+  }
+
+  #isReplaced(client: pg.PoolClient): boolean {
+    return (this.#madeAtMs.get(client) ?? 0) < this.#replacedBeforeMs
   }
 
   /** The connections at this moment. */
@@ -154,9 +178,14 @@ export class Pool {
   async #connect(deadline: Deadline): Promise<pg.PoolClient> {
     const place = {}
     this.#waitingSinceMs.set(place, performance.now())
-    const connecting = this.#pool.connect()
+    let connecting = this.#pool.connect()
     try {
-      return await Promise.race([connecting, deadline.passed])
+      for (;;) {
+        const client = await Promise.race([connecting, deadline.passed])
+        if (!this.#isReplaced(client)) return client
+        client.release(true)
+        connecting = this.#pool.connect()
+      }
     } catch (error) {
       // One that comes too late goes back to the pool; its failure has been told already.
       connecting.then(

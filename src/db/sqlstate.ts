@@ -34,6 +34,11 @@ export function isConflict(error: unknown): boolean {
   return error instanceof pg.DatabaseError && (error.code === '40001' || error.code === '40P01')
 }
 
+/** The server takes no writes (SQLSTATE 25006): it is a standby, or no longer the primary. */
+export function isReadOnly(error: unknown): boolean {
+  return error instanceof pg.DatabaseError && error.code === '25006'
+}
+
 /**
  * The connection was lost, or the server ended it: what was under way may have been committed or not. For work that only
  * reads it makes no difference.

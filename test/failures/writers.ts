@@ -8,11 +8,12 @@ type Tally = {
   acknowledged: Map<string, string>
   unanswered: Set<string>
   failures: number
+  replays: number
   slowestMs: number
 }
 
 export type Writers = {
-  /** How many requests have been answered with success so far, over all writers. */
+  /** How many requests have been answered with success so far, over all writers. @throws what one of them failed with */
   count(): number
   /** Stops them, and checks what they were told against what is there. */
   finish(): Promise<Outcome>
@@ -21,6 +22,8 @@ export type Writers = {
 export type Outcome = {
   readonly acknowledged: number
   readonly failures: number
+  /** Answers that a key had kept: the write was done, and its first answer lost. */
+  readonly replays: number
   readonly lost: number
   readonly doubled: number
   readonly unclaimed: number
@@ -30,19 +33,23 @@ export type Outcome = {
 }
 
 /**
- * Clients that create tasks one after the other, each with an id of its own, and send it again until it is acknowledged.
- * Anything but success, 503 and a broken connection is an error of the test.
+ * Clients that create tasks one after the other and send each again until it is acknowledged: with an id of its own, or
+ * with an Idempotency-Key and no id. Anything but success, 503 and a broken connection is an error of the test.
  *
  * @param isExpected whether a failure of fetch itself may happen, as when the service is killed
  */
 export function startWriters(
   users: readonly Client[],
-  isExpected: (error: unknown) => boolean = () => false,
+  {
+    by = 'id',
+    isExpected = () => false,
+  }: { by?: 'id' | 'key'; isExpected?: (error: unknown) => boolean } = {},
 ): Writers {
   const tallies: Tally[] = users.map(() => ({
     acknowledged: new Map(),
     unanswered: new Set(),
     failures: 0,
+    replays: 0,
     slowestMs: 0,
   }))
   let stopping = false
@@ -57,16 +64,23 @@ export function startWriters(
   const attempt = async (user: Client, tally: Tally, id: string, title: string): Promise<boolean> => {
     const sentAt = performance.now()
     try {
-      const { status, body } = await user.post('/api/me/tasks', { id, title })
+      const { status, body, headers } = await (by === 'id'
+        ? user.post('/api/me/tasks', { id, title })
+        : user.post('/api/me/tasks', { title }, { 'idempotency-key': id }))
       tally.slowestMs = Math.max(tally.slowestMs, performance.now() - sentAt)
       if (status === 201 || status === 200) {
         assert.equal(body.data.title, title)
+        if (headers.has('idempotency-replayed')) tally.replays++
         tally.acknowledged.set(id, title)
         tally.unanswered.delete(id)
         return true
       }
-      assert.equal(status, 503, JSON.stringify(body))
-      assert.equal(body.error.code, 'DATABASE_UNAVAILABLE')
+      // The server may take a moment to notice that the connection of the first is gone.
+      const isUnderWay = by === 'key' && status === 409 && body.error.code === 'IDEMPOTENCY_IN_PROGRESS'
+      if (!isUnderWay) {
+        assert.equal(status, 503, JSON.stringify(body))
+        assert.equal(body.error.code, 'DATABASE_UNAVAILABLE')
+      }
     } catch (error) {
       if (!isExpected(error)) throw error
     }
@@ -78,11 +92,19 @@ export function startWriters(
     assert.ok(tally)
     return write(user, tally)
   })
+  const ended = Promise.all(running)
+  let failed: { readonly reason: unknown } | undefined
+  ended.catch((reason: unknown) => {
+    failed = { reason }
+  })
   return {
-    count: () => tallies.reduce((sum, { acknowledged }) => sum + acknowledged.size, 0),
+    count() {
+      if (failed) throw failed.reason
+      return tallies.reduce((sum, { acknowledged }) => sum + acknowledged.size, 0)
+    },
     async finish() {
       stopping = true
-      await Promise.all(running)
+      await ended
       const sum = (of: (tally: Tally) => number) => tallies.reduce((total, tally) => total + of(tally), 0)
       let lost = 0
       let doubled = 0
@@ -103,6 +125,7 @@ export function startWriters(
       return {
         acknowledged: sum(({ acknowledged }) => acknowledged.size),
         failures: sum(({ failures }) => failures),
+        replays: sum(({ replays }) => replays),
         ...{ lost, doubled, unclaimed },
         hung: tallies.filter(({ slowestMs }) => slowestMs > 5_000).length,
         slowestMs: Math.round(Math.max(...tallies.map(({ slowestMs }) => slowestMs))),
