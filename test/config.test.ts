@@ -37,6 +37,7 @@ test('an empty environment gives the defaults, frozen', () => {
       trustProxy: undefined,
       rateLimitPerMinute: 1200,
       rateLimitRedisUrl: undefined,
+      workers: 1,
       databasePoolMax: 10,
       maxConnections: 16_384,
       trashRetentionDays: 30,
