@@ -185,6 +185,7 @@ function buildInfo(): Family {
     name: 'backend_core_build_info',
     help: 'Always 1; its labels say what runs.',
     type: 'gauge',
+    perProcess: true,
     samples: [{ labels: { version, node: process.version }, value: 1 }],
   }
 }

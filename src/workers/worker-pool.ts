@@ -156,8 +156,8 @@ export class WorkerPool {
     place.failedStarts += wasListening ? 0 : 1
     const delayMs =
       place.shortLives < 2 ? 0 : Math.min(leastDelayMs * 2 ** (place.shortLives - 2), mostDelayMs)
-    logger.error({ ...ended, delay_ms: delayMs }, 'worker ended; it is replaced')
     if (place.failedStarts < mostFailedStarts) {
+      logger.error({ ...ended, delay_ms: delayMs }, 'worker ended; it is replaced')
       place.timer = setTimeout(() => this.#fork(place), delayMs)
       return
     }

@@ -1,3 +1,5 @@
+import { once } from 'node:events'
+import { existsSync, readFileSync } from 'node:fs'
 import { after } from 'node:test'
 import type { LogLine } from './app.ts'
 import { type Environment, type RunningService, startService } from './process.ts'
@@ -7,6 +9,8 @@ export type RunningWorkers = RunningService & {
   readonly logs: () => LogLine[]
   /** The process of each worker, by its number. */
   readonly pids: () => ReadonlyMap<number, number>
+  /** Kills the process that has started the workers, and leaves them to themselves. */
+  killPrimary(): Promise<void>
 }
 
 /** Starts the service with workers. None of its processes outlives the file. */
@@ -22,7 +26,16 @@ export async function startWorkers(environment: Environment): Promise<RunningWor
   after(() => {
     for (const pid of pids().values()) if (isAlive(pid)) process.kill(pid, 'SIGKILL')
   })
-  return { ...service, logs, pids }
+  return {
+    ...service,
+    logs,
+    pids,
+    async killPrimary() {
+      const exit = once(service.child, 'exit')
+      service.child.kill('SIGKILL')
+      await exit
+    },
+  }
 }
 
 /** The lines of a log that are JSON; the start-up message is none. The last one may not have come whole. */
@@ -34,11 +47,12 @@ export function readLog(text: string): LogLine[] {
     .map((line) => JSON.parse(line))
 }
 
-/** Whether a process is there that has not ended: one whose end nobody has taken notice of counts as there. */
+/** Whether a process runs. One that has ended, and of whose end nobody has taken notice yet, does not. */
 export function isAlive(pid: number): boolean {
   try {
-    return process.kill(pid, 0)
-  } catch {
-    return false
+    process.kill(pid, 0)
+    return !/^State:\s+Z/m.test(readFileSync(`/proc/${pid}/status`, 'utf8'))
+  } catch (error) {
+    return error instanceof Error && 'code' in error && error.code === 'ENOENT' && !existsSync('/proc/self')
   }
 }
