@@ -113,10 +113,8 @@ export function announceStart(
   { logger }: Run,
 ): void {
   const readyInMs = Math.round(process.uptime() * 1000)
-  logger.info(
-    { address, ready_in_ms: readyInMs, node: process.version, ...(workers > 1 && { workers }) },
-    'started',
-  )
+  const ofWorkers = workers > 1 && { workers }
+  logger.info({ address, ready_in_ms: readyInMs, node: process.version, ...ofWorkers }, 'started')
   if (nodeEnv === 'production' || !isReady) return
   const database = embedded ? `embedded PostgreSQL 18 in ${dataDir}` : 'the one of DATABASE_URL'
   const firstRequest = accounts === 'inside' ? 'account' : hasSecret ? 'token' : 'issuer'

@@ -145,7 +145,7 @@ export class WorkerPool {
     const ended = { worker, pid, code, signal }
     if (this.#isStopping) {
       if (wasListening && code !== 0) {
-        logger.error(ended, 'worker did not stop cleanly')
+        logger.error({ ...ended }, 'worker did not stop cleanly')
         process.exitCode = 1
       }
       this.#tellIfDown()

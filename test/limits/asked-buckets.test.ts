@@ -33,7 +33,8 @@ test('what is asked in one turn goes in one message, and each gets its own answe
 
 test('a limit has its own buckets, whoever asks', async () => {
   const kept = new KeptBuckets()
-  const take = (id: number, key: string) => kept.answer({ id, takes: [[key, 10, 10]] }).buckets[0]?.allowed
+  const take = (id: number, key: string) =>
+    kept.answer({ id, takes: [[key, 3_600_000_000, 3_600_000_000]] }).buckets[0]?.allowed
   assert.deepEqual([take(1, 'user:a'), take(2, 'user:a'), take(3, 'address:a')], [true, false, true])
 })
 
