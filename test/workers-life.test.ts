@@ -163,7 +163,7 @@ test('workers killed again and again under load are replaced, and nothing is los
       const lines = service.logs().filter((line) => line.worker === worker)
       const at = lines.findLastIndex(({ msg }) => msg === 'worker started')
       return lines.slice(at).some(({ msg }) => String(msg).startsWith('listening at'))
-    })
+    }, 60_000)
   }
   isOver = true
   await Promise.all(working)
