@@ -40,8 +40,8 @@ export type AppDependencies = {
   readonly bounds?: Partial<ServerBounds>
   /** When the event loop is delayed too much, other than usually. */
   readonly loopDelay?: OverloadOptions['delay']
-  /** Times of the streams, in milliseconds, other than the usual ones. */
-  readonly streams?: Pick<LiveOptions, 'heartbeatMs' | 'pollMs' | 'drainMs'>
+  /** Times of the streams, in milliseconds, other than the usual ones; who is told whether there are any. */
+  readonly streams?: Pick<LiveOptions, 'heartbeatMs' | 'pollMs' | 'drainMs' | 'onOpen'>
 }
 
 /** The whole system: what a request meets, from the outside in. It does not listen yet. */

@@ -122,6 +122,12 @@ export const settings = {
     redisUrl,
     'Redis 6 or later, or Valkey, in which all instances count requests together: redis://user:password@host:6379/0, rediss:// with TLS. Unset: each instance counts by itself.',
   ),
+  workers: setting(
+    'WORKERS',
+    '1',
+    integer(1, 64),
+    'Processes that serve together, on one port and as one instance: one for each core. DATABASE_POOL_MAX and MAX_CONNECTIONS are shared out among them.',
+  ),
   databasePoolMax: setting(
     'DATABASE_POOL_MAX',
     '10',
@@ -217,7 +223,7 @@ export function loadConfig(environment: Environment): Config {
   // Built from the table that the type is derived from, key by key; what could not be read is undefined.
   const config = values as Settings
   problems.push(...findMissing(environment), ...findUnsafeKeys(config, environment))
-  problems.push(...findAccountsProblems(environment), ...findSharedPort(config))
+  problems.push(...findAccountsProblems(environment), ...findSharedPort(config), ...findTooFew(config))
   if (problems.length > 0) throw new ConfigError(problems)
   return Object.freeze({ ...config, issuer: readIssuer(config) })
 }
@@ -260,6 +266,14 @@ function readIssuer({ betterAuthUrl, jwksUrl, jwtIssuer, jwtAudience }: Settings
 function findSharedPort({ port, metricsPort }: Settings): string[] {
   if (metricsPort === undefined || metricsPort === 0 || metricsPort !== port) return []
   return ['METRICS_PORT: must be another port than PORT']
+}
+
+/** Each worker needs a share. */
+function findTooFew({ workers, databasePoolMax, maxConnections }: Settings): string[] {
+  const shared = { DATABASE_POOL_MAX: databasePoolMax, MAX_CONNECTIONS: maxConnections }
+  return Object.entries(shared)
+    .filter(([, count]) => count < workers)
+    .map(([name]) => `${name}: must be at least WORKERS, as it is shared out among them`)
 }
 
 /** Accounts are inside by default only where nothing speaks against it; asked for, they may lack something. */

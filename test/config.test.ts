@@ -37,6 +37,7 @@ test('an empty environment gives the defaults, frozen', () => {
       trustProxy: undefined,
       rateLimitPerMinute: 1200,
       rateLimitRedisUrl: undefined,
+      workers: 1,
       databasePoolMax: 10,
       maxConnections: 16_384,
       trashRetentionDays: 30,
@@ -75,6 +76,7 @@ test('every setting is read from its variable', () => {
     TRUST_PROXY: '2',
     RATE_LIMIT_PER_MINUTE: '0',
     RATE_LIMIT_REDIS_URL: 'redis://127.0.0.1:6379/1',
+    WORKERS: '3',
     DATABASE_POOL_MAX: '3',
     TRASH_RETENTION_DAYS: '36500',
     METRICS_PORT: '9464',
@@ -101,6 +103,7 @@ test('every setting is read from its variable', () => {
   assert.equal(config.trustProxy, 2)
   assert.equal(config.rateLimitPerMinute, 0)
   assert.equal(config.rateLimitRedisUrl, 'redis://127.0.0.1:6379/1')
+  assert.equal(config.workers, 3)
   assert.equal(config.databasePoolMax, 3)
   assert.equal(config.trashRetentionDays, 36_500)
   assert.equal(config.metricsPort, 9464)

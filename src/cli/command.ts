@@ -16,9 +16,13 @@ export async function runCommand(command: (args: string[]) => Promise<void>): Pr
   try {
     await command(process.argv.slice(2))
   } catch (error) {
-    const text =
-      error instanceof OperatorError ? error.message : error instanceof Error ? error.stack : String(error)
-    process.stderr.write(`${text}\n`)
+    process.stderr.write(`${describeFailure(error)}\n`)
     process.exitCode = 1
   }
+}
+
+/** A failure for the operator: what can be mended in its own words, a defect with its stack. */
+export function describeFailure(error: unknown): string {
+  if (error instanceof OperatorError) return error.message
+  return (error instanceof Error && error.stack) || String(error)
 }

@@ -5,6 +5,8 @@ import type { EmbeddedPostgresEvent } from './embedded-postgres.ts'
 export type ConnectOptions = {
   /** Address of a database, or undefined for the embedded one in `dataDir`. */
   readonly databaseUrl: string | undefined
+  /** Of a database that another process has connected to; instead of the address, and nothing is started for it. */
+  readonly connection?: ClientConfig | undefined
   readonly dataDir: string
   readonly poolMax: number
   /** `join` shares an embedded server that another process has started; `exclusive` refuses to. */
@@ -18,7 +20,7 @@ export type ConnectOptions = {
 
 export type ConnectedDatabase = {
   readonly database: Database
-  /** For a pool of accounts beside it. */
+  /** For a pool of accounts beside it, and for other processes. */
   readonly connection: ClientConfig
   readonly embedded: boolean
   /** Closes the connections and stops what was started. */
@@ -31,7 +33,8 @@ export type ConnectedDatabase = {
  * @throws EmbeddedPostgresError when the embedded server cannot be started
  */
 export async function connectDatabase(options: ConnectOptions): Promise<ConnectedDatabase> {
-  const { databaseUrl, dataDir, mode, onEvent } = options
+  const { databaseUrl, connection, dataDir, mode, onEvent } = options
+  if (connection !== undefined) return connected(connection, options)
   if (databaseUrl !== undefined) return connected({ connectionString: databaseUrl }, options)
   // Only here, so that a service with a database of its own needs none of it.
   const { startEmbeddedPostgres } = await import('./embedded-postgres.ts')

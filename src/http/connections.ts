@@ -44,6 +44,8 @@ export function boundConnections(
   let needsRoom = false
   let reportedAtMs = Number.NEGATIVE_INFINITY
   app.server.maxConnections = maxConnections
+  // Else a worker that is full passes one on, and those that are all full do so without end. (The types lack it.)
+  Object.assign(app.server, { dropMaxConnection: true })
   app.server.on('drop', () => {
     refused++
     needsRoom = true

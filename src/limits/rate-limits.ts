@@ -1,4 +1,4 @@
-import { createRateLimiter, type Quota, type RateLimiter } from './rate-limiter.ts'
+import { createRateLimiter, type Quota, type RateLimiter, type SharedBuckets } from './rate-limiter.ts'
 import type { RedisBuckets, RedisEvent } from './redis-buckets.ts'
 
 export type RateLimits = {
@@ -11,27 +11,31 @@ export type RateLimits = {
   close(): void
 }
 
+export type RateLimitsOptions = {
+  /** Requests of a user, and refused tokens of an address, in a minute; 0: no such limits. */
+  readonly perMinute: number
+  /** Where the buckets of all instances are; undefined: each instance counts by itself. */
+  readonly redisUrl: string | undefined
+  /** The buckets of all processes of this instance, if they are several; those in Redis go before them. */
+  readonly shared?: SharedBuckets | undefined
+  /** Told when Redis is reached, and when it is lost. */
+  readonly onRedisEvent: (event: RedisEvent) => void
+  /** How long a request waits for Redis at most; 100 when left out. */
+  readonly redisTimeoutMs?: number
+}
+
 /**
  * Opens the limits of the service. Buckets are in the memory of this instance, or in Redis for all instances; the client of
  * Redis is loaded only then.
- *
- * @param options.perMinute requests of a user, and refused tokens of an address, in a minute; 0: no such limits
- * @param options.redisUrl where the shared buckets are; undefined: each instance counts by itself
- * @param options.onRedisEvent told when Redis is reached, and when it is lost
- * @param options.redisTimeoutMs how long a request waits for Redis at most; 100 when left out
  */
-export async function openRateLimits(options: {
-  readonly perMinute: number
-  readonly redisUrl: string | undefined
-  readonly onRedisEvent: (event: RedisEvent) => void
-  readonly redisTimeoutMs?: number
-}): Promise<RateLimits> {
+export async function openRateLimits(options: RateLimitsOptions): Promise<RateLimits> {
   const { perMinute, redisUrl, onRedisEvent, redisTimeoutMs } = options
-  let shared: RedisBuckets | undefined
+  let redis: RedisBuckets | undefined
   if (redisUrl !== undefined) {
     const { openRedisBuckets } = await import('./redis-buckets.ts')
-    shared = openRedisBuckets(redisUrl, onRedisEvent, redisTimeoutMs)
+    redis = openRedisBuckets(redisUrl, onRedisEvent, redisTimeoutMs)
   }
+  const shared = redis ?? options.shared
   const createLimiter = (quota: Quota) => createRateLimiter(quota, { shared })
   const perMinuteLimiter = (name: string) =>
     perMinute === 0 ? undefined : createLimiter({ name, requests: perMinute, windowS: 60 })
@@ -39,6 +43,6 @@ export async function openRateLimits(options: {
     user: perMinuteLimiter('user'),
     failedTokens: perMinuteLimiter('address'),
     createLimiter,
-    close: () => shared?.close(),
+    close: () => redis?.close(),
   }
 }

@@ -1,5 +1,6 @@
 import { createClient, defineScript } from '@redis/client'
-import type { SharedBucket, SharedBuckets } from './rate-limiter.ts'
+import type { Bucket } from './local-buckets.ts'
+import type { SharedBuckets } from './rate-limiter.ts'
 
 /** What happened to the connection. Each is told once, when it comes after the other. */
 export type RedisEvent = { readonly type: 'connected' } | { readonly type: 'away'; readonly error: Error }
@@ -131,7 +132,7 @@ function createOne(url: string) {
   })
 }
 
-function readAnswer(reply: unknown): SharedBucket {
+function readAnswer(reply: unknown): Bucket {
   const [allowed, backlogUs]: unknown[] = Array.isArray(reply) ? reply : []
   if (typeof allowed !== 'number' || typeof backlogUs !== 'number') throw new Error('Redis gave no count')
   return { allowed: allowed === 1, backlogUs }

@@ -13,6 +13,8 @@ export type Family = {
   readonly help: string
   readonly type: 'counter' | 'gauge' | 'histogram'
   readonly samples: readonly Sample[]
+  /** It is said of one process: where several serve together, adding it up would say something else. */
+  readonly perProcess?: true
 }
 
 /** The media type of `formatFamilies`. */

@@ -1,6 +1,8 @@
 import type { FastifyReply, FastifyRequest } from 'fastify'
 import { type DestinationStream, type Logger, pino } from 'pino'
 
+export type { Logger } from 'pino'
+
 /**
  * The service's log: JSON lines with RFC 3339 times. Headers and bodies are never handed to it, so no token, secret
  * or task can reach it.

@@ -2,7 +2,7 @@ import { once } from 'node:events'
 import { createServer, type IncomingMessage, type ServerResponse } from 'node:http'
 import { isIPv6 } from 'node:net'
 import { OperatorError } from '../errors.ts'
-import { expositionType } from './exposition.ts'
+import { expositionType, type Family, formatFamilies } from './exposition.ts'
 import { Metrics } from './metrics.ts'
 
 export type MetricsServer = {
@@ -11,6 +11,9 @@ export type MetricsServer = {
   readonly address: string
   close(): Promise<void>
 }
+
+/** What is served, given the metrics of this process. */
+export type Collect = (own: Metrics) => Promise<Family[]>
 
 /** A scrape takes milliseconds; who takes longer than this, in milliseconds, is cut. */
 const requestTimeoutMs = 5_000
@@ -26,15 +29,24 @@ const maxConnections = 50
  * whatever the state of the database and of the service.
  *
  * @param port 0 asks the system for a free one
+ * @param collect the metrics of this process when left out
  * @throws OperatorError when the port cannot be had
  */
-export async function serveMetrics({ host, port }: { host: string; port: number }): Promise<MetricsServer> {
+export async function serveMetrics({
+  host,
+  port,
+  collect = (own) => own.families(),
+}: {
+  readonly host: string
+  readonly port: number
+  readonly collect?: Collect | undefined
+}): Promise<MetricsServer> {
   const metrics = new Metrics()
   const timeouts = { requestTimeout: requestTimeoutMs, headersTimeout: requestTimeoutMs }
   const server = createServer(
     { ...timeouts, connectionsCheckingInterval: 1_000, maxHeaderSize: 16_384 },
     (request, response) => {
-      answer(metrics, request, response).catch(() => response.destroy())
+      answer(() => collect(metrics), request, response).catch(() => response.destroy())
     },
   )
   server.maxConnections = maxConnections
@@ -63,14 +75,18 @@ export async function serveMetrics({ host, port }: { host: string; port: number 
   }
 }
 
-async function answer(metrics: Metrics, request: IncomingMessage, response: ServerResponse): Promise<void> {
+async function answer(
+  collect: () => Promise<Family[]>,
+  request: IncomingMessage,
+  response: ServerResponse,
+): Promise<void> {
   const [path] = (request.url ?? '').split('?', 1)
   if (path !== '/metrics') return refuse(response, 404, 'Only /metrics is here.\n')
   if (request.method !== 'GET' && request.method !== 'HEAD') {
     response.setHeader('allow', 'GET, HEAD')
     return refuse(response, 405, 'Only GET and HEAD.\n')
   }
-  const text = await metrics.text()
+  const text = formatFamilies(await collect())
   response
     .writeHead(200, {
       'content-type': expositionType,

@@ -1,6 +1,6 @@
 import { readFileSync } from 'node:fs'
 import type { FastifyReply, FastifyRequest } from 'fastify'
-import { Counts, type Family, formatFamilies } from './exposition.ts'
+import { Counts, type Family } from './exposition.ts'
 import { ProcessMetrics } from './process-metrics.ts'
 import { RequestMetrics } from './request-metrics.ts'
 
@@ -79,16 +79,16 @@ export class Metrics {
     this.#sources = sources
   }
 
-  /** Everything in the text format of Prometheus. It asks no database. */
-  async text(): Promise<string> {
-    return formatFamilies([
+  /** Everything that is known here. It asks no database. */
+  async families(): Promise<Family[]> {
+    return [
       this.#build,
       ...this.#requests.families(),
       ...(this.#sources === undefined ? [] : partFamilies(this.#sources)),
       ...this.#keyFamilies(),
       ...this.#sweepFamilies(),
       ...(await this.#process.families()),
-    ])
+    ]
   }
 
   stop(): void {
@@ -107,6 +107,7 @@ export class Metrics {
         name: 'backend_core_jwks_keys',
         help: 'Keys of the issuer that are known; 0 without an issuer.',
         type: 'gauge',
+        perProcess: true,
         samples: [{ value: this.#knownKeys }],
       },
     ]
@@ -184,6 +185,7 @@ function buildInfo(): Family {
     name: 'backend_core_build_info',
     help: 'Always 1; its labels say what runs.',
     type: 'gauge',
+    perProcess: true,
     samples: [{ labels: { version, node: process.version }, value: 1 }],
   }
 }

@@ -39,6 +39,7 @@ export class ProcessMetrics {
       name: 'nodejs_eventloop_delay_seconds',
       help: `By how much the event loop was late, looked at every ${resolutionMs} ms.`,
       type: 'histogram',
+      perProcess: true,
       samples: histogramSamples({}, delayBoundsS, cumulative, count, this.#delaySumS),
     }
   }
@@ -94,6 +95,7 @@ function eventLoopTime(): Family[] {
       name: 'nodejs_eventloop_time_seconds_total',
       help: 'How long the event loop was busy (active) and waited (idle).',
       type: 'counter',
+      perProcess: true,
       samples: [
         { labels: { state: 'active' }, value: active / 1000 },
         { labels: { state: 'idle' }, value: idle / 1000 },
@@ -107,7 +109,7 @@ function counter(name: string, help: string, value: number): Family {
 }
 
 function gauge(name: string, help: string, value: number): Family {
-  return { name, help, type: 'gauge', samples: [{ value }] }
+  return { name, help, type: 'gauge', perProcess: true, samples: [{ value }] }
 }
 
 /** Linux alone has /proc. */

@@ -16,6 +16,8 @@ export type LiveOptions = {
   readonly pollMs?: number | undefined
   /** How long a client may take to read what was sent, in milliseconds. */
   readonly drainMs?: number | undefined
+  /** Told when the first stream begins to open, and when the last one is gone. */
+  readonly onOpen?: ((areOpen: boolean) => void) | undefined
 }
 
 export type OpenOptions = {
@@ -43,13 +45,14 @@ export class Live {
   readonly #tickMs: number
   readonly #pollMs: number
   readonly #drainMs: number
+  readonly #onOpen: LiveOptions['onOpen']
   readonly #channels = new Map<string, Channel>()
   #tickTimer: NodeJS.Timeout | undefined
   #pollTimer: NodeJS.Timeout | undefined
   #isClosed = false
   #onEmpty: (() => void) | undefined
 
-  constructor({ database, log, heartbeatMs, pollMs, drainMs }: LiveOptions) {
+  constructor({ database, log, heartbeatMs, pollMs, drainMs, onOpen }: LiveOptions) {
     this.#database = database
     this.#log = log
     this.#reader = new LiveReader(database, log)
@@ -57,6 +60,7 @@ export class Live {
     this.#tickMs = Math.min(1_000, this.#heartbeatMs / 2)
     this.#pollMs = pollMs ?? 250
     this.#drainMs = drainMs ?? 15_000
+    this.#onOpen = onOpen
   }
 
   /** Something of the user's was committed through this instance. Never fails. */
@@ -139,6 +143,7 @@ export class Live {
     if (channel === undefined) {
       channel = new Channel(userId)
       this.#channels.set(userId, channel)
+      if (this.#channels.size === 1) this.#onOpen?.(true)
     }
     return channel
   }
@@ -168,7 +173,9 @@ export class Live {
   #removeIfEmpty(channel: Channel): void {
     if (channel.streams.size > 0 || channel.opening > 0) return
     this.#channels.delete(channel.userId)
-    if (this.#channels.size === 0) this.#onEmpty?.()
+    if (this.#channels.size > 0) return
+    this.#onEmpty?.()
+    this.#onOpen?.(false)
   }
 
   *#streams(): Iterable<EventStream> {

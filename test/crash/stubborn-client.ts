@@ -19,6 +19,9 @@ export type Counts = {
 
 type Answer = { readonly status: number; readonly headers: Headers; readonly text: string }
 
+/** Longest that an answer is waited for, in milliseconds; then the request is sent again. */
+const answerTimeoutMs = 15_000
+
 /** Keeps a request up until it is answered, through whatever kills of the service. */
 export class StubbornClient {
   readonly intents: Intent[] = []
@@ -149,11 +152,12 @@ export class StubbornClient {
         method,
         headers,
         body: body === undefined ? null : JSON.stringify(body),
+        signal: AbortSignal.timeout(answerTimeoutMs),
       })
       return { status: response.status, headers: response.headers, text: await response.text() }
     } catch (error) {
-      // What fetch throws when the connection fails, before the answer or within it.
-      if (error instanceof TypeError) return undefined
+      // What fetch throws when the connection fails, before the answer or within it, and when none comes.
+      if (error instanceof TypeError || error instanceof DOMException) return undefined
       throw error
     }
   }

@@ -27,7 +27,9 @@ const mayImport: Readonly<Record<string, readonly string[]>> = {
   app: ['accounts', 'auth', 'db', 'http', 'ops', 'tasks'],
   'describe-api': ['app', 'auth', 'db', 'ops'],
   cli: ['accounts', 'auth', 'config', 'db', 'describe-api', 'errors', 'tasks'],
-  main: ['app', 'auth', 'cli', 'config', 'db', 'errors', 'http', 'limits', 'ops', 'tasks'],
+  serve: ['app', 'auth', 'cli', 'config', 'db', 'errors', 'http', 'limits', 'ops', 'tasks'],
+  workers: ['app', 'auth', 'cli', 'config', 'db', 'errors', 'limits', 'ops', 'serve'],
+  main: ['cli', 'serve', 'workers'],
 }
 
 /** The modules of src/db that the rest of the service may know. */
@@ -64,7 +66,7 @@ const packageOwners: Readonly<Record<string, readonly [owner: RegExp, types?: Re
     /^src\/http\/server\.ts$/,
     /^src\/(http\/|auth\/(guard|failed-tokens)\.ts|accounts\/routes\.ts|idempotency\/|ops\/(logging|metrics|overload|request-metrics)\.ts|app\.ts)/,
   ],
-  pino: [/^src\/ops\/logging\.ts$/, /^src\/main\.ts$/],
+  pino: [/^src\/ops\/logging\.ts$/],
   typebox: [
     /^src\/(http\/responses|idempotency\/schema|tasks\/([\w-]+-)?schema|tasks\/routes\/[\w-]+|ops\/health)\.ts$/,
     /^src\/http\//,
