@@ -16,14 +16,19 @@ export type Sample = Latencies & {
 
 export type Subject = 'service' | 'floor' | 'database'
 
-export const connections = 64
+/** Connections to the database, of each of the three. */
 export const poolMax = 10
-export const loadUsers = 1_024
+
+/** Whose requests they are, and how many clients ask at a time. */
+export type Asking = { readonly users: readonly string[]; readonly connections: number }
 
 /** What is measured, with what measures it. */
 export type Bench = {
   readonly service: Service
-  run(subject: Subject, scenario: string, seconds: number): Promise<Sample>
+  /** @param asking who asks; the users and connections of the bench when left out */
+  run(subject: Subject, scenario: string, seconds: number, asking?: Asking): Promise<Sample>
+  /** Requests that the service has answered. */
+  served(): number
   close(): Promise<void>
 }
 
@@ -34,7 +39,7 @@ const isResult = <R extends LoadResult | DatabaseResult>(value: unknown): value 
   isNumberOf(value, 'requests') && isNumberOf(value, 'seconds')
 
 /** Starts the service, the floor and the two that ask, on a seeded database. */
-export async function openBench(stage: Stage, connectionString: string): Promise<Bench> {
+export async function openBench(stage: Stage, connectionString: string, usual: Asking): Promise<Bench> {
   const service = await stage.startService(connectionString, { DATABASE_POOL_MAX: String(poolMax) })
   const floor = await stage.startWorker<FloorJob, string>('floor.ts', (value) => typeof value === 'string')
   const floorUrl = await floor.run({ connectionString, poolMax })
@@ -46,18 +51,19 @@ export async function openBench(stage: Stage, connectionString: string): Promise
   const client = new pg.Client({ connectionString })
   client.on('error', (error) => stage.fail(error))
   await client.connect()
-
-  const users = () => readUsers(client, loadUsers)
+  let served = 0
   return {
     service,
-    async run(subject, scenario, seconds) {
-      const job = { scenario, seconds, users: await users() }
+    served: () => served,
+    async run(subject, scenario, seconds, { users, connections } = usual) {
+      const job = { scenario, seconds, users: await readUsers(client, users) }
       if (subject === 'database') {
-        const result = await database.run({ ...job, connectionString, connections: poolMax })
-        return toSample(result, undefined)
+        return toSample(await database.run({ ...job, connectionString, connections: poolMax }), undefined)
       }
-      const url = subject === 'service' ? service.url : floorUrl
-      return runHttp(load, { ...job, url, subject, connections }, subject === 'service' ? service : floor)
+      const [url, asked] = subject === 'service' ? [service.url, service] : [floorUrl, floor]
+      const sample = await runHttp(load, { ...job, url, subject, connections }, asked)
+      if (subject === 'service') served += sample.requests
+      return sample
     },
     close: () => client.end(),
   }

@@ -1,9 +1,13 @@
 import { randomUUIDv7 } from 'node:crypto'
 import type { UserScope } from '../src/db/database.ts'
 import { type Call, call } from '../src/db/sql.ts'
+import { formatListEtag } from '../src/http/list.ts'
+import { insertCall } from '../src/tasks/batch-store.ts'
+import { writeCursor } from '../src/tasks/changes-cursor.ts'
+import { readFeed } from '../src/tasks/changes-store.ts'
 import { readList } from '../src/tasks/list-parameters.ts'
 import { listTasks } from '../src/tasks/list-store.ts'
-import { findTask, insertTask } from '../src/tasks/store.ts'
+import { changeTask, findTask, insertTask } from '../src/tasks/store.ts'
 
 // What is asked, in the three ways in which it is measured: as a request to the service, as a request to the floor and as
 // a statement to the database. The statements are those that the service sends: its stores are asked with a scope that
@@ -56,11 +60,25 @@ function callsOf(work: (scope: UserScope) => Promise<unknown>): Call[] {
   return calls
 }
 
-function queryOf(work: (scope: UserScope) => Promise<unknown>): (userId: string, values?: Row) => Query {
+/** The last statement that some work runs, with the values of these parameters to be filled in. */
+function queryOf(
+  work: (scope: UserScope) => Promise<unknown>,
+  ...parameters: readonly string[]
+): (userId: string, ...values: readonly string[]) => Query {
   const last = callsOf(work).at(-1)
   if (last === undefined) throw new Error('The store ran no statement')
-  const { preparedAs: name, text } = last.statement
-  return (userId, values = last.values) => ({ name, text, values: [userId, ...values] })
+  const { preparedAs: name, text, parameterList } = last.statement
+  const template = [null, ...last.values]
+  const positions = parameters.map(
+    (parameter) => 1 + parameterList.findIndex((each) => each.name === parameter),
+  )
+  if (positions.includes(0)) throw new Error(`${name} has no parameters ${parameters.join(', ')}`)
+  return (userId, ...given) => {
+    const values = template.slice()
+    values[0] = userId
+    for (const [index, position] of positions.entries()) values[position] = given[index] ?? null
+    return { name, text, values }
+  }
 }
 
 function toTask(row: Row, from: number): object {
@@ -93,37 +111,107 @@ function list(limit: number): Operation {
   }
 }
 
-const unknownId = '00000000-0000-0000-0000-000000000000'
-const getQuery = queryOf((scope) => findTask(scope, unknownId))
+const knownPage = { after: undefined, limit: 21, known: [0], count: false }
+const knownQuery = queryOf((scope) => listTasks(scope, readList({}), knownPage), 'known')
+const knownList: Operation = {
+  request: ({ userId, counter }) => ({
+    method: 'GET',
+    path: '/api/me/tasks?limit=20',
+    headers: { 'if-none-match': formatListEtag(userId, Number(counter)) },
+  }),
+  query: ({ userId, counter }) => knownQuery(userId, `{${counter}}`),
+  answer: (rows) => ({ status: rows[0]?.[1] === null ? 304 : 200, data: [] }),
+}
+
+const anyId = '00000000-0000-0000-0000-000000000000'
+const getQuery = queryOf((scope) => findTask(scope, anyId), 'id')
 const get: Operation = {
   request: ({ task }) => ({ method: 'GET', path: `/api/me/tasks/${task}` }),
-  query: ({ userId, task }) => getQuery(userId, [task]),
+  query: ({ userId, task }) => getQuery(userId, task),
   answer: ofTask(200),
 }
 
 type Content = { readonly title: string; readonly description: string }
 
-const createQuery = queryOf((scope) =>
-  insertTask(scope, { id: unknownId, title: '', description: '', completed: false }),
-)
+/** What a body of the benchmark's own holds. */
+const readBody = <Body>({ body = '' }: Input): Body => JSON.parse(body)
+
+const empty = { id: anyId, title: '', description: '', completed: false }
+const createQuery = queryOf((scope) => insertTask(scope, empty), 'id', 'title', 'description')
 const create: Operation = {
   request: () => ({ method: 'POST', path: '/api/me/tasks' }),
-  query: ({ userId, body = '' }) => {
-    const { title, description }: Content = JSON.parse(body)
-    return createQuery(userId, [randomUUIDv7(), title, description, 'false'])
+  query: (input) => {
+    const { title, description } = readBody<Content>(input)
+    return createQuery(input.userId, randomUUIDv7(), title, description)
   },
   answer: ofTask(201),
 }
 
-export const operations = { 'list-20': list(20), get, create } as const satisfies Readonly<
-  Record<string, Operation>
->
+const updateQuery = queryOf((scope) => changeTask(scope, anyId, { title: '' }, null), 'id', 'title')
+const update: Operation = {
+  request: ({ task }) => ({ method: 'PATCH', path: `/api/me/tasks/${task}` }),
+  query: (input) => updateQuery(input.userId, input.task, readBody<Content>(input).title),
+  answer: ofTask(200),
+}
+
+const completeQuery = queryOf((scope) => changeTask(scope, anyId, { completed: 'toggle' }, null), 'id')
+const complete: Operation = {
+  request: ({ task }) => ({ method: 'PATCH', path: `/api/me/tasks/${task}/complete` }),
+  query: ({ userId, task }) => completeQuery(userId, task),
+  answer: ofTask(200),
+}
+
+type Batch = { readonly operations: readonly { readonly task: Content }[] }
+
+// The statement that writes, as a transaction of its own; the service sends it within one that it begins and commits.
+const batchQuery = queryOf((scope) => scope.runAll([insertCall([empty])]), 'tasks')
+const batch: Operation = {
+  request: () => ({ method: 'POST', path: '/api/me/tasks/batch' }),
+  query: (input) => {
+    const tasks = readBody<Batch>(input).operations.map(({ task }) => {
+      return { id: randomUUIDv7(), ...task, completed: false }
+    })
+    return batchQuery(input.userId, JSON.stringify(tasks))
+  },
+  answer: (rows) => ({
+    status: 200,
+    data: rows.map((row, index) => ({ index, status: 201, task: toTask(row, 0) })),
+  }),
+}
+
+const nothingNew = { after: 0, start: 0, limit: 101 }
+const changesQuery = queryOf((scope) => readFeed(scope, nothingNew), 'after', 'start')
+const changes: Operation = {
+  request: ({ userId, counter }) => {
+    const position = { after: Number(counter), start: Number(counter) }
+    return { method: 'GET', path: `/api/me/changes?since=${writeCursor(userId, position)}` }
+  },
+  query: ({ userId, counter }) => changesQuery(userId, counter, counter),
+  answer: (rows) => {
+    if (rows[0]?.[2] !== null) throw new Error('There is something new')
+    return { status: 200, data: [] }
+  },
+}
+
+export const operations = {
+  'list-20': list(20),
+  'list-100': list(100),
+  'list-304': knownList,
+  get,
+  create,
+  update,
+  complete,
+  batch,
+  changes,
+} as const satisfies Readonly<Record<string, Operation>>
 
 export type OperationName = keyof typeof operations
 
+const byName = new Map<string, Operation>(Object.entries(operations))
+
 /** The operation of a name that came from another process. */
-export function operationOf(name: string | undefined): Operation {
-  const found = Object.entries(operations).find(([each]) => each === name)
+export function operationOf(name = ''): Operation {
+  const found = byName.get(name)
   if (found === undefined) throw new Error(`There is no operation ${name}`)
-  return found[1]
+  return found
 }

@@ -4,7 +4,7 @@ import { chmodSync, mkdtempSync, readFileSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
-import { startEmbeddedPostgres } from '../src/db/embedded-postgres.ts'
+import { type EmbeddedPostgresEvent, startEmbeddedPostgres } from '../src/db/embedded-postgres.ts'
 
 // The processes of a benchmark. What one of them needs is on `Stage`, which takes all of it down again.
 
@@ -35,6 +35,8 @@ export function startArguments(): string[] {
 export class Stage {
   readonly #cleanup = new AsyncDisposableStack()
   readonly #failure = Promise.withResolvers<never>()
+  /** What is being started, and can be ended only once it is there. */
+  readonly #starting = new Set<Promise<unknown>>()
   #isEnding = false
 
   constructor() {
@@ -52,10 +54,12 @@ export class Stage {
 
   async dispose(): Promise<void> {
     this.#isEnding = true
+    await Promise.allSettled(this.#starting)
     await this.#cleanup.disposeAsync()
   }
 
   folder(): string {
+    this.#begin()
     const folder = mkdtempSync(join(tmpdir(), 'backend-core-bench-'))
     this.#cleanup.defer(() => rmSync(folder, { recursive: true, force: true }))
     // As root, the embedded server's user must be able to pass through, or its data would go elsewhere.
@@ -65,14 +69,16 @@ export class Stage {
 
   /** A PostgreSQL of its own, as `npm start` runs it: what it says is written is on the disk. @returns its address */
   async startPostgres(settings: Readonly<Record<string, string>> = {}): Promise<string> {
-    const server = await startEmbeddedPostgres({
-      dataDir: this.folder(),
-      settings,
-      onEvent: (event) => {
-        if (event.type === 'exited') this.fail(new Error(`PostgreSQL died: ${event.reason}`))
-      },
+    const onEvent = (event: EmbeddedPostgresEvent) => {
+      if (event.type === 'exited') this.fail(new Error(`PostgreSQL died: ${event.reason}`))
+    }
+    const starting = startEmbeddedPostgres({ dataDir: this.folder(), settings, onEvent }).then((server) => {
+      this.#cleanup.defer(() => server.stop())
+      return server
     })
-    this.#cleanup.defer(() => server.stop())
+    this.#starting.add(starting)
+    const server = await starting
+    this.#starting.delete(starting)
     const { user, host, port, database } = server.connection
     return `postgres://${user}@${encodeURIComponent(host)}:${port}/${database}`
   }
@@ -83,6 +89,7 @@ export class Stage {
     environment: Readonly<Record<string, string>> = {},
     nodeArguments: readonly string[] = [],
   ): Promise<Service> {
+    this.#begin()
     const startedAt = performance.now()
     const child = spawn(process.execPath, [...nodeArguments, ...startArguments()], {
       env: {
@@ -119,6 +126,7 @@ export class Stage {
     module: string,
     isResult: (value: unknown) => value is Result,
   ): Promise<Worker<Job, Result>> {
+    this.#begin()
     const nodeArguments = startArguments().filter((each) => each.startsWith('--'))
     const child = fork(join(root, 'bench', module), { execArgv: nodeArguments })
     const end = this.#watch(child, module)
@@ -137,6 +145,11 @@ export class Stage {
       return result
     }
     return { pid: Number(child.pid), run, end }
+  }
+
+  /** After the end nothing is started that would be left running. */
+  #begin(): void {
+    if (this.#isEnding) throw new Error('The benchmark is ending')
   }
 
   /** @returns ends it, and waits for that */

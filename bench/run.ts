@@ -1,53 +1,115 @@
+import { writeFileSync } from 'node:fs'
 import { parseArgs } from 'node:util'
-import { openBench, type Sample, type Subject } from './measure.ts'
 import { Stage } from './processes.ts'
+import { showSteps } from './progress.ts'
+import {
+  barRows,
+  conditionsText,
+  doubtsOf,
+  originText,
+  scaleRows,
+  scenarioRows,
+  textTable,
+} from './report.ts'
+import type { Result, ScaleResult } from './result.ts'
+import { runScale } from './scale.ts'
 import { scenarioOf, scenarios } from './scenarios.ts'
-import { migrate, seed } from './seed.ts'
+import { type Plan, runStandard } from './standard.ts'
 
-const { values: options } = parseArgs({
-  options: {
-    quick: { type: 'boolean', default: false },
-    only: { type: 'string' },
-    rounds: { type: 'string' },
-  },
-})
-const rounds = Number(options.rounds ?? (options.quick ? 1 : 5))
-const seconds = options.quick ? 2 : 4
-const chosen = options.only === undefined ? scenarios : options.only.split(',').map(scenarioOf)
-const subjects: readonly Subject[] = ['service', 'floor', 'database']
+const usage = `Usage: npm run bench -- [OPTIONS]
+  --quick             one short round of each scenario (about a minute and a half)
+  --only a,b          these scenarios: ${scenarios.map(({ name }) => name).join(', ')}
+  --rounds N          rounds of each scenario (default 7; quick 1)
+  --connections N     clients that ask at a time (default 64)
+  --scale             the scenarios at several sizes of the database
+  --sizes N,N         these numbers of tasks (default 10000,1000000,10000000)
+  --json FILE         write the result there too
+  --strict            exit with 1 when the service misses a bar`
 
-const median = (values: readonly number[]) => values.toSorted((a, b) => a - b)[values.length >> 1] ?? 0
+/** What is wrong with the call, or that someone wants it to end: no stack is of use. */
+class Stop extends Error {}
+
+type Options = ReturnType<typeof readOptions>
+
+function readOptions() {
+  try {
+    const { values } = parseArgs({
+      options: {
+        quick: { type: 'boolean', default: false },
+        only: { type: 'string', default: '' },
+        rounds: { type: 'string' },
+        connections: { type: 'string', default: '64' },
+        scale: { type: 'boolean', default: false },
+        sizes: { type: 'string', default: '10000,1000000,10000000' },
+        json: { type: 'string' },
+        strict: { type: 'boolean', default: false },
+      },
+    })
+    const { quick } = values
+    const rounds = numberOf('rounds', values.rounds ?? (quick ? '1' : values.scale ? '5' : '7'))
+    const chosen = values.only === '' ? scenarios : values.only.split(',').map(scenarioOf)
+    const plan: Plan = {
+      scenarios: chosen,
+      rounds,
+      seconds: quick ? 2 : 4,
+      warmUpSeconds: quick ? 0.5 : 2,
+      memoryRequests: quick ? 0 : 1_000_000,
+      startUps: quick ? 1 : 7,
+      connections: numberOf('connections', values.connections),
+    }
+    return { ...values, plan, sizes: values.sizes.split(',').map((each) => numberOf('sizes', each)) }
+  } catch (error) {
+    throw new Stop(`${error instanceof Error ? error.message : error}\n${usage}`)
+  }
+}
+
+function numberOf(name: string, text: string): number {
+  if (!/^[1-9]\d{0,7}$/.test(text)) throw new Error(`--${name} must be a whole number from 1`)
+  return Number(text)
+}
+
+const say = (text: string) => process.stdout.write(`${text}\n`)
+
+/** @returns whether it may count as well done */
+function report(result: Result, { quick, strict }: Options): boolean {
+  say(`${originText(result)}\n${conditionsText(result)}\n`)
+  say(textTable(scenarioRows(result)))
+  say(textTable(barRows(result.bars)))
+  const doubts = doubtsOf(result)
+  for (const doubt of doubts) say(doubt)
+  const isMissed = result.bars.some(({ passed }) => !passed)
+  return (quick || doubts.length === 0) && !(strict && isMissed)
+}
+
+function reportScale(result: ScaleResult): boolean {
+  say(`${originText(result)}\n`)
+  say(textTable(scaleRows(result)))
+  return true
+}
+
+async function main(stage: Stage): Promise<boolean> {
+  const options = readOptions()
+  const progress = showSteps()
+  const running = options.scale
+    ? runScale(stage, options.plan, options.sizes, progress)
+    : runStandard(stage, options.plan, progress)
+  const result = await Promise.race([running, stage.failed]).finally(progress.end)
+  if (options.json !== undefined) writeFileSync(options.json, `${JSON.stringify(result, null, 2)}\n`)
+  return result.kind === 'scale' ? reportScale(result) : report(result, options)
+}
 
 const stage = new Stage()
+// Ctrl-C comes twice: from the terminal, and from npm, which passes it on.
 for (const signal of ['SIGINT', 'SIGTERM'] as const)
-  process.on(signal, () => stage.fail(new Error(`stopped by ${signal}`)))
+  process.on(signal, () => stage.fail(new Stop(`stopped by ${signal}`)))
+process.on('uncaughtException', (error) => stage.fail(error))
 try {
-  await Promise.race([measure(), stage.failed])
+  if (!(await main(stage))) process.exitCode = 1
 } catch (error) {
-  process.stderr.write(`${error instanceof Error ? error.stack : error}\n`)
+  process.stderr.write(
+    `${error instanceof Stop ? error.message : error instanceof Error ? error.stack : error}\n`,
+  )
   process.exitCode = 1
 } finally {
   await stage.dispose()
-}
-
-async function measure(): Promise<void> {
-  const address = await stage.startPostgres()
-  await migrate(address)
-  await seed(address, 1_024, 102_400)
-  const bench = await openBench(stage, address)
-  for (const { name } of chosen) {
-    const samples: Record<Subject, Sample[]> = { service: [], floor: [], database: [] }
-    for (const subject of subjects) await bench.run(subject, name, 1)
-    for (let round = 0; round < rounds; round++) {
-      const order = round % 2 === 0 ? subjects : subjects.toReversed()
-      for (const subject of order) samples[subject].push(await bench.run(subject, name, seconds))
-    }
-    for (const subject of subjects) {
-      const of = (key: keyof Sample) => median(samples[subject].map((each) => each[key] ?? 0))
-      process.stdout.write(
-        `${name.padEnd(10)}${subject.padEnd(10)}${of('perSecond').toFixed(0).padStart(8)}/s  p50 ${of('p50Ms').toFixed(2)}  p99 ${of('p99Ms').toFixed(2)}  p99.9 ${of('p999Ms').toFixed(2)} ms  ${of('cpuUs').toFixed(1)} µs CPU\n`,
-      )
-    }
-  }
-  await bench.close()
 }

@@ -25,11 +25,48 @@ const description = 'Two litres, the one with the blue cap, and look whether the
   .repeat(2)
   .trim()
 const newTask = JSON.stringify({ title: 'Buy milk on the way home', description })
+const creates = Array.from({ length: 100 }, (_, at) => {
+  return { op: 'create', task: { title: `Buy milk, and what is ${at} on the list`, description } }
+})
+
+/** How many tasks a batch makes. */
+export const batchSize = creates.length
+
+// A title must differ from the one before, or the update would have nothing to write.
+const titles = ['Buy oat milk', 'Buy milk'].map((title) => JSON.stringify({ title }))
+
+const mixed: readonly Step[] = [
+  { operation: 'list-20' },
+  { operation: 'get' },
+  { operation: 'list-20' },
+  { operation: 'create', body: newTask },
+  { operation: 'get' },
+  { operation: 'list-20' },
+  { operation: 'get' },
+  { operation: 'complete' },
+  { operation: 'list-20' },
+  { operation: 'get' },
+]
 
 export const scenarios: readonly Scenario[] = [
   { name: 'list-20', title: 'List 20 tasks', steps: [{ operation: 'list-20' }] },
+  { name: 'list-100', title: 'List 100 tasks', steps: [{ operation: 'list-100' }] },
+  { name: 'list-304', title: 'List, unchanged (304)', steps: [{ operation: 'list-304' }] },
   { name: 'get', title: 'Get a task', steps: [{ operation: 'get' }] },
+  { name: 'changes', title: 'Changes, nothing new', steps: [{ operation: 'changes' }] },
   { name: 'create', title: 'Create a task', steps: [{ operation: 'create', body: newTask }] },
+  {
+    name: 'update',
+    title: 'Update a task',
+    steps: titles.map((body) => ({ operation: 'update', body })),
+  },
+  { name: 'complete', title: 'Complete or reopen', steps: [{ operation: 'complete' }] },
+  { name: 'mixed', title: 'Mixed, 80 % reads', steps: mixed },
+  {
+    name: 'batch',
+    title: `Batch of ${batchSize} creates`,
+    steps: [{ operation: 'batch', body: JSON.stringify({ operations: creates }) }],
+  },
 ]
 
 export function scenarioOf(name: string): Scenario {
@@ -41,12 +78,15 @@ export function scenarioOf(name: string): Scenario {
 
 /**
  * What each connection asks, in turns and again from the start: each has users of its own, so that no two of them wait
- * for the counter of one user, and each begins at another step.
+ * for the counter of one user (where there are as many users), and each begins at another step.
  */
 export function asksOf(scenario: Scenario, users: readonly User[], connections: number): Ask[][] {
   return Array.from({ length: connections }, (_, connection) => {
-    const own = users.filter((_, index) => index % connections === connection)
-    const asks = scenario.steps.flatMap((step, at) => own.map((user, index) => toAsk(step, user, at + index)))
+    const own =
+      users.length < connections
+        ? users.slice(connection % users.length).slice(0, 1)
+        : users.filter((_, index) => index % connections === connection)
+    const asks = scenario.steps.flatMap((step) => own.map((user, index) => toAsk(step, user, index)))
     const start = (connection * 7) % Math.max(asks.length, 1)
     return [...asks.slice(start), ...asks.slice(0, start)]
   })
