@@ -15,12 +15,27 @@ export const benchSecret = 'k3Vw9-bench-secret-of-tokens-Qz7Lp0'
 
 export type Process = { readonly pid: number; end(): Promise<void> }
 
-export type Service = Process & { readonly url: string; readonly log: () => string; readonly startMs: number }
+export type Service = Process & {
+  readonly url: string
+  /** What it logged until it was ready. */
+  readonly startLog: string
+  /** From its start until it was ready. */
+  readonly startMs: number
+  /** Its memory after a collection, of a service that is started to be probed. */
+  memory(): Promise<NodeJS.MemoryUsage>
+}
 
 export type Worker<Job, Result> = Process & {
   /** One job at a time. */
   run(job: Job): Promise<Result>
 }
+
+/** Has a service tell its memory when it is asked. */
+const probe = [
+  '--expose-gc',
+  '--import',
+  `data:text/javascript,process.on('message',()=>{gc();gc();process.send(process.memoryUsage())})`,
+]
 
 /** The arguments of node in `npm start`, the script last. */
 export function startArguments(): string[] {
@@ -30,6 +45,32 @@ export function startArguments(): string[] {
     .slice('exec node'.split(' ').length)
     .map((each) => (/\.c?ts$|\.cjs$/.test(each) ? join(root, each) : each))
 }
+
+/**
+ * Runs a benchmark on a stage, which is taken down at its end, on a failure and on a signal. A failure is told on standard
+ * error, and sets the exit code.
+ */
+export async function onStage(work: (stage: Stage) => Promise<void>): Promise<void> {
+  const stage = new Stage()
+  // Ctrl-C comes twice: from the terminal, and from npm, which passes it on.
+  for (const signal of ['SIGINT', 'SIGTERM'] as const)
+    process.on(signal, () => stage.fail(new Stop(`stopped by ${signal}`)))
+  process.on('uncaughtException', (error) => stage.fail(error))
+  try {
+    await Promise.race([work(stage), stage.failed])
+  } catch (error) {
+    const text = error instanceof Stop ? error.message : error instanceof Error ? error.stack : error
+    process.stderr.write(`${text}\n`)
+    process.exitCode = 1
+  } finally {
+    await stage.dispose()
+  }
+  // What was cut off may still wait for something.
+  process.exit()
+}
+
+/** What is wrong with the call, or that someone wants it to end: no stack is of use. */
+export class Stop extends Error {}
 
 /** Everything that a benchmark starts; `dispose` ends it, the last first. */
 export class Stage {
@@ -87,11 +128,11 @@ export class Stage {
   async startService(
     databaseUrl: string,
     environment: Readonly<Record<string, string>> = {},
-    nodeArguments: readonly string[] = [],
+    { isProbed = false }: { readonly isProbed?: boolean } = {},
   ): Promise<Service> {
     this.#begin()
     const startedAt = performance.now()
-    const child = spawn(process.execPath, [...nodeArguments, ...startArguments()], {
+    const child = spawn(process.execPath, [...(isProbed ? probe : []), ...startArguments()], {
       env: {
         PATH: process.env.PATH ?? '',
         PORT: '0',
@@ -103,12 +144,12 @@ export class Stage {
         RATE_LIMIT_PER_MINUTE: '1000000',
         ...environment,
       },
-      stdio: ['ignore', 'pipe', 'inherit'],
+      stdio: ['ignore', 'pipe', 'inherit', ...(isProbed ? (['ipc'] as const) : [])],
     })
     let [head, isReady] = ['', false]
     const ready = Promise.withResolvers<string>()
     // Read to the end: a service whose log nobody reads would stop at a full pipe.
-    child.stdout.on('data', (chunk: Buffer) => {
+    child.stdout?.on('data', (chunk: Buffer) => {
       if (isReady) return
       head += chunk
       const address = /"address":"([^"]+)"/.exec(head)?.[1]
@@ -118,7 +159,13 @@ export class Stage {
     })
     const end = this.#watch(child, 'the service')
     const url = await Promise.race([ready.promise, this.failed])
-    return { pid: Number(child.pid), url, end, log: () => head, startMs: performance.now() - startedAt }
+    const startMs = performance.now() - startedAt
+    const memory = async (): Promise<NodeJS.MemoryUsage> => {
+      child.send('memory')
+      const [usage] = await Promise.race([once(child, 'message'), this.failed])
+      return usage
+    }
+    return { pid: Number(child.pid), url, end, startLog: head, startMs, memory }
   }
 
   /** A module of this folder that calls `serveJobs`, in a process of its own. */

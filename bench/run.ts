@@ -1,6 +1,6 @@
 import { writeFileSync } from 'node:fs'
 import { parseArgs } from 'node:util'
-import { Stage } from './processes.ts'
+import { onStage, type Stage, Stop } from './processes.ts'
 import { showSteps } from './progress.ts'
 import {
   barRows,
@@ -25,9 +25,6 @@ const usage = `Usage: npm run bench -- [OPTIONS]
   --sizes N,N         these numbers of tasks (default 10000,1000000,10000000)
   --json FILE         write the result there too
   --strict            exit with 1 when the service misses a bar`
-
-/** What is wrong with the call, or that someone wants it to end: no stack is of use. */
-class Stop extends Error {}
 
 type Options = ReturnType<typeof readOptions>
 
@@ -98,18 +95,6 @@ async function main(stage: Stage): Promise<boolean> {
   return result.kind === 'scale' ? reportScale(result) : report(result, options)
 }
 
-const stage = new Stage()
-// Ctrl-C comes twice: from the terminal, and from npm, which passes it on.
-for (const signal of ['SIGINT', 'SIGTERM'] as const)
-  process.on(signal, () => stage.fail(new Stop(`stopped by ${signal}`)))
-process.on('uncaughtException', (error) => stage.fail(error))
-try {
+await onStage(async (stage) => {
   if (!(await main(stage))) process.exitCode = 1
-} catch (error) {
-  process.stderr.write(
-    `${error instanceof Stop ? error.message : error instanceof Error ? error.stack : error}\n`,
-  )
-  process.exitCode = 1
-} finally {
-  await stage.dispose()
-}
+})
