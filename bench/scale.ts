@@ -16,7 +16,7 @@ const tasksEach = 100
 const bigTasks = 100_000
 /** Many more than fit the caches of a small database, few enough for one process to ask for. */
 const askingUsers = 10_240
-/** Measured: about 1.1 kB a task with its indexes and the log of writing them; twice that is safe. */
+/** Measured: 0.9 kB a task with its indexes; the log of writing them and their sorting need room too. */
 const bytesOfTask = 2_200
 /** Clients that ask for the first page of one user: few, so that what they wait for is the page and not each other. */
 const pageConnections = 4
