@@ -1,4 +1,5 @@
-import { writeFileSync } from 'node:fs'
+import { accessSync, constants, writeFileSync } from 'node:fs'
+import { dirname } from 'node:path'
 import { parseArgs } from 'node:util'
 import { onStage, type Stage, Stop } from './processes.ts'
 import { showSteps } from './progress.ts'
@@ -51,9 +52,12 @@ function readOptions() {
       seconds: quick ? 2 : 4,
       warmUpSeconds: quick ? 0.5 : 2,
       memoryRequests: quick ? 0 : 1_000_000,
+      memorySamples: quick ? 4 : 24,
       startUps: quick ? 1 : 7,
       connections: numberOf('connections', values.connections),
     }
+    // Not found out at the end.
+    if (values.json !== undefined) accessSync(dirname(values.json), constants.W_OK)
     return { ...values, plan, sizes: values.sizes.split(',').map((each) => numberOf('sizes', each)) }
   } catch (error) {
     throw new Stop(`${error instanceof Error ? error.message : error}\n${usage}`)

@@ -23,6 +23,8 @@ export type Plan = {
   readonly warmUpSeconds: number
   /** Requests after which memory is judged. */
   readonly memoryRequests: number
+  /** Looks at memory at least, one a round of the mix, so that there are quarters to compare. */
+  readonly memorySamples: number
   readonly startUps: number
   readonly connections: number
 }
@@ -30,8 +32,6 @@ export type Plan = {
 const users = 1_024
 const tasksEach = 100
 const subjects: readonly Subject[] = ['service', 'floor', 'database']
-/** Rounds of memory at least, so that there are quarters to compare. */
-const leastMemorySamples = 8
 
 /** The service, the floor and the database by turns, then what is only of the service. */
 export async function runStandard(stage: Stage, plan: Plan, progress: Progress): Promise<Result> {
@@ -118,9 +118,9 @@ export function figuresOf(samples: readonly Sample[]): Figures {
 /** Asks the mix until the service has answered so many requests in all, and looks at its memory meanwhile. */
 async function fillMemory(bench: Bench, plan: Plan, progress: Progress): Promise<MemorySample[]> {
   const samples: MemorySample[] = []
-  while (bench.served() < plan.memoryRequests || samples.length < leastMemorySamples) {
+  while (bench.served() < plan.memoryRequests || samples.length < plan.memorySamples) {
     progress.say(`memory: ${bench.served()} of ${plan.memoryRequests} requests`)
-    await bench.run('service', 'mixed', plan.seconds / 2)
+    await bench.run('service', 'mixed', plan.seconds)
     samples.push({ requests: bench.served(), rssBytes: rssOf(bench.service.pid) })
   }
   return samples
