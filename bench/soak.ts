@@ -1,14 +1,8 @@
-import { type ChildProcess, spawn } from 'node:child_process'
 import { randomUUID } from 'node:crypto'
-import { once } from 'node:events'
-import { chmodSync, mkdtempSync, rmSync } from 'node:fs'
 import { Agent, get, type IncomingMessage, request as send } from 'node:http'
-import { tmpdir } from 'node:os'
-import { join } from 'node:path'
 import { setTimeout as delay } from 'node:timers/promises'
-import { fileURLToPath } from 'node:url'
 import { signToken } from '../src/cli/sign-token.ts'
-import { startEmbeddedPostgres } from '../src/db/embedded-postgres.ts'
+import { benchSecret, onStage } from './processes.ts'
 
 // Whether the service's memory stays flat under a mixed load: node bench/soak.ts [MINUTES] [REQUESTS_PER_SECOND]
 // Lists, reads, writes, batches, exports and imports, streams that come and go, and clients that send nonsense or leave.
@@ -20,14 +14,9 @@ const sampleMs = 10_000
 const users = 50
 const tasksOfUser = 40
 const streams = 100
-const secret = 'k3Vw9-bench-secret-of-the-soak-Qz7Lp0'
-const main = fileURLToPath(new URL('../src/main.ts', import.meta.url))
 
 /** Memory may go up by so much from the second quarter of the samples to the last, in parts of itself. */
 const mostGrowth = 0.1
-
-/** Has the service tell its memory after a collection when it is asked. */
-const probe = `data:text/javascript,process.on('message',()=>{gc();gc();process.send(process.memoryUsage())})`
 
 type Sample = { readonly rss: number; readonly heapUsed: number; readonly external: number }
 type User = { readonly token: string; readonly ids: string[]; cursor: string }
@@ -109,33 +98,6 @@ async function stream(url: URL, { token }: User, until: number): Promise<void> {
   }
 }
 
-async function startService(databaseUrl: string): Promise<{ child: ChildProcess; url: URL }> {
-  const child = spawn(process.execPath, ['--expose-gc', '--max-semi-space-size=8', '--import', probe, main], {
-    env: {
-      PATH: process.env.PATH ?? '',
-      PORT: '0',
-      DATABASE_URL: databaseUrl,
-      BETTER_AUTH_SECRET: secret,
-      RATE_LIMIT_PER_MINUTE: '0',
-      NODE_ENV: 'production',
-    },
-    stdio: ['ignore', 'pipe', 'inherit', 'ipc'],
-  })
-  const { promise, resolve, reject } = Promise.withResolvers<URL>()
-  child.once('exit', (code) => reject(new Error(`The service ended with ${code}`)))
-  child.stdout?.on('data', (chunk: Buffer) => {
-    const address = /"address":"([^"]+)"/.exec(chunk.toString())?.[1]
-    if (address !== undefined) resolve(new URL(address))
-  })
-  return { child, url: await promise }
-}
-
-async function sample(child: ChildProcess): Promise<Sample> {
-  child.send('memory')
-  const [usage] = await once(child, 'message')
-  return usage
-}
-
 function mean(samples: readonly Sample[], key: keyof Sample): number {
   return samples.reduce((sum, each) => sum + each[key], 0) / samples.length / 1e6
 }
@@ -161,17 +123,14 @@ function say(line: string): void {
   process.stdout.write(`${line}\n`)
 }
 
-const dataDir = mkdtempSync(join(tmpdir(), 'backend-core-soak-'))
-chmodSync(dataDir, 0o711)
-const postgres = await startEmbeddedPostgres({ dataDir })
-const { host, port, user, database } = postgres.connection
-const { child, url } = await startService(
-  `postgres://${user}@${encodeURIComponent(host ?? '')}:${port}/${database}`,
-)
-try {
+await onStage(async (stage) => {
+  // Its users ask more often than people do.
+  const unlimited = { RATE_LIMIT_PER_MINUTE: '0' }
+  const service = await stage.startService(await stage.startPostgres(), unlimited, { isProbed: true })
+  const url = new URL(service.url)
   const until = Date.now() + minutes * 60_000
   const everybody = Array.from({ length: users }, (_, at): User => {
-    return { token: signToken({ secret, userId: `soak-${at}` }), ids: [], cursor: '' }
+    return { token: signToken({ secret: benchSecret, userId: `soak-${at}` }), ids: [], cursor: '' }
   })
   const someone = () => everybody[Math.floor(Math.random() * users)] ?? { token: '', ids: [], cursor: '' }
   const workers = 16
@@ -188,7 +147,7 @@ try {
   )
   while (Date.now() < until) {
     await delay(Math.min(sampleMs, Math.max(until - Date.now(), 0)))
-    const taken = await sample(child)
+    const taken = await service.memory()
     samples.push(taken)
     const at = ((samples.length * sampleMs) / 1_000).toFixed(0)
     say(
@@ -208,11 +167,5 @@ try {
     `memory is ${isFlat ? 'flat' : 'NOT flat'}; ${failed.length === 0 ? 'nothing failed' : `failed: ${failed.join(', ')}`}`,
   )
   if (!isFlat || failed.length > 0) process.exitCode = 1
-} finally {
   agent.destroy()
-  child.removeAllListeners('exit')
-  child.kill('SIGTERM')
-  await once(child, 'exit')
-  await postgres.stop()
-  rmSync(dataDir, { recursive: true, force: true })
-}
+})

@@ -1,71 +1,25 @@
-import { type ChildProcess, spawn } from 'node:child_process'
-import { once } from 'node:events'
-import { chmodSync, mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs'
+import { readdirSync, readFileSync } from 'node:fs'
 import { connect, type Socket } from 'node:net'
-import { tmpdir } from 'node:os'
-import { join } from 'node:path'
-import { fileURLToPath } from 'node:url'
 import { signToken } from '../src/cli/sign-token.ts'
-import { startEmbeddedPostgres } from '../src/db/embedded-postgres.ts'
+import { benchSecret, cpuUsOf, onStage, type Service } from './processes.ts'
 
 // What live streams cost and how soon they tell: node bench/streams.ts [STREAMS]
 // Memory of idle streams, CPU of asking for their counters, latency across two instances, cost of a poll with nothing
 // new. The services are processes of their own; this one is the clients.
 
 const streams = Number(process.argv[2] ?? 10_000)
-const secret = 'k3Vw9-bench-secret-of-streams-Qz7Lp0'
-const main = fileURLToPath(new URL('../src/main.ts', import.meta.url))
-
-type Service = { readonly child: ChildProcess; readonly url: URL }
-
-/** Has the service tell its memory when it is asked. */
-const probe = `data:text/javascript,process.on('message',()=>{gc();gc();process.send(process.memoryUsage())})`
-
-async function startService(databaseUrl: string): Promise<Service> {
-  const child = spawn(process.execPath, ['--max-semi-space-size=8', '--expose-gc', '--import', probe, main], {
-    env: {
-      PATH: process.env.PATH ?? '',
-      PORT: '0',
-      DATABASE_URL: databaseUrl,
-      BETTER_AUTH_SECRET: secret,
-      NODE_ENV: 'production',
-      // Its users ask more often than people do.
-      RATE_LIMIT_PER_MINUTE: '0',
-    },
-    stdio: ['ignore', 'pipe', 'inherit', 'ipc'],
-  })
-  const { promise, resolve, reject } = Promise.withResolvers<Service>()
-  let text = ''
-  child.on('exit', () => reject(new Error(`The service ended: ${text}`)))
-  // Read to the end: a service whose log nobody reads would fail to write it.
-  child.stdout?.on('data', (chunk: Buffer) => {
-    text = `${text}${chunk}`.slice(-10_000)
-    const address = /"address":"([^"]+)"/.exec(text)?.[1]
-    if (address !== undefined) resolve({ child, url: new URL(address) })
-  })
-  return promise
-}
-
-async function memoryOf({ child }: Service): Promise<NodeJS.MemoryUsage> {
-  child.send('memory')
-  const [usage] = await once(child, 'message')
-  return usage
-}
 
 /** CPU time of a process so far, in seconds. */
-function cpuOf(pid: number | string): number {
-  const fields = readFileSync(`/proc/${pid}/stat`, 'utf8')
-    .replace(/^.*\) /, '')
-    .split(' ')
-  return (Number(fields[11]) + Number(fields[12])) / 100
-}
+const cpuOf = (pid: number) => cpuUsOf(pid) / 1e6
 
 function postgresCpu(): number {
   return readdirSync('/proc')
     .filter((name) => /^\d+$/.test(name))
     .reduce((sum, pid) => {
       try {
-        return sum + (readFileSync(`/proc/${pid}/comm`, 'utf8').startsWith('postgres') ? cpuOf(pid) : 0)
+        return (
+          sum + (readFileSync(`/proc/${pid}/comm`, 'utf8').startsWith('postgres') ? cpuOf(Number(pid)) : 0)
+        )
       } catch {
         return sum
       }
@@ -73,7 +27,7 @@ function postgresCpu(): number {
 }
 
 const delay = (ms: number) => new Promise((resolve) => setTimeout(resolve, ms))
-const tokenOf = (userId: string) => signToken({ secret, userId })
+const tokenOf = (userId: string) => signToken({ secret: benchSecret, userId })
 
 /** Opens a stream; `onText` gets what arrives after its ready event. */
 async function openStream(
@@ -81,7 +35,8 @@ async function openStream(
   userId: string,
   onText?: (text: string) => void,
 ): Promise<Socket> {
-  const socket = connect({ host: url.hostname, port: Number(url.port) })
+  const { hostname: host, port } = new URL(url)
+  const socket = connect({ host, port: Number(port) })
   const { promise, resolve, reject } = Promise.withResolvers<void>()
   socket.on('error', reject)
   socket.on('data', (chunk) => {
@@ -124,15 +79,15 @@ function percentiles(values: readonly number[]): string {
 }
 
 async function measureIdle(service: Service, name: string, users: readonly string[]): Promise<void> {
-  const before = await memoryOf(service)
+  const before = await service.memory()
   const start = performance.now()
   const half = users.length / 2
   const sockets = await openMany(service, users.slice(0, half))
-  const halfWay = await memoryOf(service)
+  const halfWay = await service.memory()
   sockets.push(...(await openMany(service, users.slice(half))))
   const openS = (performance.now() - start) / 1_000
   await delay(3_000)
-  const after = await memoryOf(service)
+  const after = await service.memory()
   const each = (key: 'rss' | 'heapUsed') => ((after[key] - before[key]) / users.length / 1_000).toFixed(1)
   const lastEach = ((after.rss - halfWay.rss) / half / 1_000).toFixed(1)
   say(
@@ -140,7 +95,7 @@ async function measureIdle(service: Service, name: string, users: readonly strin
       `(of the second half: ${lastEach} kB), ${each('heapUsed')} kB of heap in use; ` +
       `${(after.rss / 1e6).toFixed(0)} MB resident in all, ${(before.rss / 1e6).toFixed(0)} MB before`,
   )
-  const pid = service.child.pid ?? 0
+  const pid = service.pid
   const [node, postgres] = [cpuOf(pid), postgresCpu()]
   const forS = 20
   await delay(forS * 1_000)
@@ -176,7 +131,7 @@ async function measurePolls(service: Service): Promise<void> {
   const { meta } = JSON.parse(await (await request(service, userId, '/api/me/changes')).text())
   const path = `/api/me/changes?since=${meta.next_cursor}`
   const total = 5_000
-  const cpu = cpuOf(service.child.pid ?? 0)
+  const cpu = cpuOf(service.pid)
   const start = performance.now()
   await Promise.all(
     Array.from({ length: 16 }, async () => {
@@ -184,7 +139,7 @@ async function measurePolls(service: Service): Promise<void> {
     }),
   )
   const wallS = (performance.now() - start) / 1_000
-  const eachUs = ((cpuOf(service.child.pid ?? 0) - cpu) / total) * 1e6
+  const eachUs = ((cpuOf(service.pid) - cpu) / total) * 1e6
   say(
     `polls with nothing new: ${(total / wallS).toFixed(0)} a second (this client included), ${eachUs.toFixed(0)} µs of CPU each in the service`,
   )
@@ -194,14 +149,11 @@ function say(line: string): void {
   process.stdout.write(`${line}\n`)
 }
 
-const dataDir = mkdtempSync(join(tmpdir(), 'backend-core-bench-'))
-chmodSync(dataDir, 0o711)
-const postgres = await startEmbeddedPostgres({ dataDir })
-const { host, port, user, database } = postgres.connection
-const databaseUrl = `postgres://${user}@${encodeURIComponent(host)}:${port}/${database}`
-const services = [await startService(databaseUrl), await startService(databaseUrl)] as const
-try {
-  const [first, second] = services
+await onStage(async (stage) => {
+  const databaseUrl = await stage.startPostgres()
+  // Its users ask more often than people do.
+  const start = () => stage.startService(databaseUrl, { RATE_LIMIT_PER_MINUTE: '0' }, { isProbed: true })
+  const [first, second] = [await start(), await start()]
   // Everything is loaded and compiled once before it is measured.
   await closeAll(
     await openMany(
@@ -222,11 +174,4 @@ try {
   await measureLatency(first, second, 'across instances', 200)
   await measureLatency(first, first, 'on one instance', 200)
   await measurePolls(first)
-} finally {
-  for (const { child } of services) {
-    child.kill('SIGTERM')
-    await once(child, 'exit')
-  }
-  await postgres.stop()
-  rmSync(dataDir, { recursive: true, force: true })
-}
+})
