@@ -13,7 +13,7 @@ import type { Database } from './db/database.ts'
 import { AppError, OperatorError } from './errors.ts'
 import type { App } from './http/server.ts'
 import { openRateLimits, type RateLimits } from './limits/rate-limits.ts'
-import { createLogger } from './ops/logging.ts'
+import { createLogger, type LogOutput, standardOutput } from './ops/logging.ts'
 import type { Metrics } from './ops/metrics.ts'
 import { startupMessage } from './ops/startup-message.ts'
 import { deletionsRetentionDays, runSweeps, type Sweep } from './tasks/sweep.ts'
@@ -26,11 +26,12 @@ const repeatMs = 1_000
 
 async function main(): Promise<void> {
   const config = readConfig()
-  const logger = createLogger(config.logLevel)
+  const output = standardOutput()
+  const logger = createLogger(config.logLevel, output)
   const cleanup = new AsyncDisposableStack()
   const stopping = new AbortController()
-  const started = start(config, logger, cleanup, stopping.signal)
-  stopOnSignals({ config, logger, cleanup, stopping, started })
+  const started = start(config, logger, output, cleanup, stopping.signal)
+  stopOnSignals({ logger, output, cleanup, stopping, started })
   try {
     await started
   } catch (error) {
@@ -42,7 +43,13 @@ async function main(): Promise<void> {
 }
 
 /** Brings everything up; what must be taken down again is put on `cleanup`, in order. */
-async function start(config: Config, logger: Logger, cleanup: AsyncDisposableStack, stopping: AbortSignal) {
+async function start(
+  config: Config,
+  logger: Logger,
+  output: LogOutput,
+  cleanup: AsyncDisposableStack,
+  stopping: AbortSignal,
+) {
   // First, and so the last that is closed: what happens before and after the rest can be seen.
   const metrics = await openMetrics(config, logger, cleanup)
   const secrets = configuredSecrets(config)
@@ -107,7 +114,7 @@ async function start(config: Config, logger: Logger, cleanup: AsyncDisposableSta
   if (config.nodeEnv === 'production' || away !== undefined) return
   const where = connected.embedded ? `embedded PostgreSQL 18 in ${config.dataDir}` : 'the one of DATABASE_URL'
   const firstRequest = accounts !== undefined ? 'account' : secrets.length > 0 ? 'token' : 'issuer'
-  process.stdout.write(startupMessage({ address, readyInMs, database: where, firstRequest }))
+  output.write(startupMessage({ address, readyInMs, database: where, firstRequest }))
 }
 
 function openLimits({ rateLimitPerMinute, rateLimitRedisUrl }: Config, logger: Logger): Promise<RateLimits> {
@@ -226,19 +233,20 @@ async function closeApp(app: App, timeoutMs: number, logger: Logger): Promise<vo
 }
 
 type Running = {
-  readonly config: Config
   readonly logger: Logger
+  readonly output: LogOutput
   readonly cleanup: AsyncDisposableStack
   readonly stopping: AbortController
   readonly started: Promise<void>
 }
 
-function stopOnSignals({ logger, cleanup, stopping, started }: Running): void {
+function stopOnSignals({ logger, output, cleanup, stopping, started }: Running): void {
   let firstAt = 0
   const stop = async (signal: NodeJS.Signals) => {
     if (stopping.signal.aborted) {
       if (performance.now() - firstAt < repeatMs) return
       logger.warn({ signal }, 'second signal: stopping at once')
+      await output.end()
       process.exit(1)
     }
     firstAt = performance.now()
@@ -253,12 +261,14 @@ function stopOnSignals({ logger, cleanup, stopping, started }: Running): void {
       logger.error({ err }, 'could not stop cleanly')
       process.exitCode = 1
     }
+    await output.end()
     process.exit()
   }
   process.on('SIGTERM', stop)
   process.on('SIGINT', stop)
-  process.on('uncaughtException', (err) => {
+  process.on('uncaughtException', async (err) => {
     logger.fatal({ err }, 'uncaught exception')
+    await output.end()
     process.exit(1)
   })
 }
