@@ -1,5 +1,7 @@
 import assert from 'node:assert/strict'
+import { once } from 'node:events'
 import { Agent, get, type IncomingMessage } from 'node:http'
+import { type AddressInfo, createServer } from 'node:net'
 import { test } from 'node:test'
 import { setTimeout as delay } from 'node:timers/promises'
 import pg from 'pg'
@@ -7,7 +9,7 @@ import { signToken } from '../src/cli/sign-token.ts'
 import { newUser, testSecret } from './support/app.ts'
 import { createTestDatabase } from './support/database.ts'
 import { EventSource } from './support/event-source.ts'
-import { addressOf, eventually, runScript, startService } from './support/process.ts'
+import { addressOf, eventually, runScript, startService, startServicePipedToHead } from './support/process.ts'
 import { openProxy } from './support/proxy.ts'
 
 // The service as a process on a database of its own.
@@ -137,6 +139,28 @@ test('a stream is told to reconnect when nobody can connect any more, and the st
   await stream.ended()
   assert.deepEqual(stream.names, ['ready', 'reconnect'])
 })
+
+/** A port that was free a moment ago: nobody can read which one the service would take. */
+async function freePort(): Promise<number> {
+  const server = createServer().listen(0, '127.0.0.1')
+  await once(server, 'listening')
+  const { port } = server.address() as AddressInfo
+  server.close()
+  await once(server, 'close')
+  return port
+}
+
+for (const nodeEnv of ['development', 'production']) {
+  test(`in ${nodeEnv}, when nobody reads the log any more, it starts and serves on, and SIGTERM ends it with 0`, async () => {
+    const port = await freePort()
+    const url = `http://127.0.0.1:${port}`
+    const service = await startServicePipedToHead({ ...environment, NODE_ENV: nodeEnv }, port)
+    await eventually(async () => (await fetch(`${url}/ready`).catch(() => undefined))?.status === 200)
+    for (let n = 0; n < 3; n++) assert.equal((await post(url, newUser())).status, 201)
+    process.kill(service.pid, 'SIGTERM')
+    assert.equal(await service.ended(), 0)
+  })
+}
 
 test('in production the start-up message is left out and the log tells the address', async () => {
   const service = await startService({ ...environment, NODE_ENV: 'production' })

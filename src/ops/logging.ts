@@ -15,6 +15,44 @@ export function createLogger(level: string, destination?: DestinationStream): Lo
   return destination === undefined ? pino(options) : pino(options, destination)
 }
 
+/** Where the log of the process goes. */
+export type LogOutput = DestinationStream & {
+  /** Waits until all is written, nobody reads any more, or a second is over. What is written later is dropped. Never fails. */
+  end(): Promise<void>
+}
+
+/** How long the end of the process waits for who reads its log, in milliseconds. */
+const maxFlushMs = 1_000
+
+/**
+ * Standard output, written without waiting. Where its reader goes away (EPIPE) the rest of the log is dropped, and the
+ * service serves on. pino's own output would try for ever to write the rest when the process exits or logs a fatal line.
+ */
+export function standardOutput(): LogOutput {
+  const output = pino.destination({ dest: 1, sync: false })
+  output.flushSync = () => {}
+  const { promise: over, resolve } = Promise.withResolvers<void>()
+  let isOver = false
+  const end = () => {
+    isOver = true
+    resolve()
+  }
+  output.on('error', end)
+  output.on('close', end)
+  return {
+    write(text) {
+      if (!isOver) output.write(text)
+    },
+    async end() {
+      if (isOver) return
+      const timer = setTimeout(end, maxFlushMs)
+      output.end()
+      await over
+      clearTimeout(timer)
+    },
+  }
+}
+
 /**
  * Writes one line for a request, once its answer is sent or its client has gone; `aborted` tells the latter. It listens
  * to the response itself: Fastify's onResponse does not hear of every client that leaves.

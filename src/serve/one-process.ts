@@ -2,7 +2,7 @@ import { EventEmitter } from 'node:events'
 import type { Commits } from '../app.ts'
 import { configuredSecrets } from '../auth/configured-secrets.ts'
 import type { Config } from '../config.ts'
-import { createLogger } from '../ops/logging.ts'
+import { createLogger, standardOutput } from '../ops/logging.ts'
 import { serveApi } from './api.ts'
 import { announceStart, openDatabase, openLimits, openMetrics, startSweeps } from './parts.ts'
 import { type Run, runUntilStopped, stopAsFailed, stopOnSignals } from './run.ts'
@@ -13,8 +13,14 @@ import { type Run, runUntilStopped, stopAsFailed, stopOnSignals } from './run.ts
  * @throws OperatorError when it cannot
  */
 export async function serveInOneProcess(config: Config): Promise<void> {
-  const logger = createLogger(config.logLevel)
-  await runUntilStopped({ logger, start: (run) => start(config, run), onStop: stopOnSignals(logger) })
+  const output = standardOutput()
+  const logger = createLogger(config.logLevel, output)
+  await runUntilStopped({
+    logger,
+    output,
+    start: (run) => start(config, run),
+    onStop: stopOnSignals(logger, output),
+  })
 }
 
 async function start(config: Config, run: Run): Promise<void> {

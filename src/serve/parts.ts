@@ -110,7 +110,7 @@ export type Started = {
 export function announceStart(
   { address, isReady, embedded, hasSecret }: Started,
   { accounts, dataDir, nodeEnv, workers }: Config,
-  { logger }: Run,
+  { logger, output }: Run,
 ): void {
   const readyInMs = Math.round(process.uptime() * 1000)
   const ofWorkers = workers > 1 && { workers }
@@ -118,5 +118,5 @@ export function announceStart(
   if (nodeEnv === 'production' || !isReady) return
   const database = embedded ? `embedded PostgreSQL 18 in ${dataDir}` : 'the one of DATABASE_URL'
   const firstRequest = accounts === 'inside' ? 'account' : hasSecret ? 'token' : 'issuer'
-  process.stdout.write(startupMessage({ address, readyInMs, database, firstRequest }))
+  output.write(startupMessage({ address, readyInMs, database, firstRequest }))
 }

@@ -1,4 +1,4 @@
-import type { Logger } from '../ops/logging.ts'
+import type { Logger, LogOutput } from '../ops/logging.ts'
 
 /** Ctrl-C comes twice: from the terminal, and from npm, which passes it on. Later than this it is meant again. */
 const repeatMs = 1_000
@@ -9,6 +9,7 @@ export type StopReason = 'SIGTERM' | 'SIGINT' | 'disconnect'
 /** What a start is given. */
 export type Run = {
   readonly logger: Logger
+  readonly output: LogOutput
   /** What must be taken down again is put on it, in order. */
   readonly cleanup: AsyncDisposableStack
   /** Aborted, with the reason, when the process is to stop. */
@@ -17,6 +18,8 @@ export type Run = {
 
 export type RunOptions = {
   readonly logger: Logger
+  /** Where the log goes: the last lines of the process are waited for. */
+  readonly output: LogOutput
   /** Brings everything up. */
   readonly start: (run: Run) => Promise<void>
   /** Has `stop` called when the process is to stop; the first call counts. */
@@ -29,14 +32,15 @@ export type RunOptions = {
  *
  * @throws what the start throws, after what had been started was taken down
  */
-export async function runUntilStopped({ logger, start, onStop }: RunOptions): Promise<void> {
+export async function runUntilStopped({ logger, output, start, onStop }: RunOptions): Promise<void> {
   const cleanup = new AsyncDisposableStack()
   const stopping = new AbortController()
-  process.on('uncaughtException', (err) => {
+  process.on('uncaughtException', async (err) => {
     logger.fatal({ err }, 'uncaught exception')
+    await output.end()
     process.exit(1)
   })
-  const started = start({ logger, cleanup, stopping: stopping.signal })
+  const started = start({ logger, output, cleanup, stopping: stopping.signal })
   onStop(async (reason) => {
     if (stopping.signal.aborted) return
     logger.info({ signal: reason }, 'stopping')
@@ -50,6 +54,7 @@ export async function runUntilStopped({ logger, start, onStop }: RunOptions): Pr
       logger.error({ err }, 'could not stop cleanly')
       process.exitCode = 1
     }
+    await output.end()
     process.exit()
   })
   try {
@@ -63,15 +68,16 @@ export async function runUntilStopped({ logger, start, onStop }: RunOptions): Pr
 }
 
 /** Stops by SIGTERM and SIGINT; a second one, a while after the first, ends the process at once. */
-export function stopOnSignals(logger: Logger): RunOptions['onStop'] {
+export function stopOnSignals(logger: Logger, output: LogOutput): RunOptions['onStop'] {
   return (stop) => {
     let firstAt: number | undefined
-    const onSignal = (signal: 'SIGTERM' | 'SIGINT') => {
+    const onSignal = async (signal: 'SIGTERM' | 'SIGINT') => {
       if (firstAt === undefined) {
         firstAt = performance.now()
         stop(signal)
       } else if (performance.now() - firstAt >= repeatMs) {
         logger.warn({ signal }, 'second signal: stopping at once')
+        await output.end()
         process.exit(1)
       }
     }

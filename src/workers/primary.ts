@@ -1,7 +1,7 @@
 import { configuredSecrets } from '../auth/configured-secrets.ts'
 import type { Config } from '../config.ts'
 import { KeptBuckets } from '../limits/asked-buckets.ts'
-import { createLogger } from '../ops/logging.ts'
+import { createLogger, standardOutput } from '../ops/logging.ts'
 import { announceStart, openDatabase, openMetrics, startSweeps } from '../serve/parts.ts'
 import { keepPreparing, prepare } from '../serve/prepare.ts'
 import { type Run, runUntilStopped, type StopReason, stopAsFailed, stopOnSignals } from '../serve/run.ts'
@@ -20,11 +20,13 @@ const ownPoolMax = 1
  * @throws OperatorError when it cannot
  */
 export async function serveByWorkers(config: Config, workerArgument: string): Promise<void> {
-  const logger = createLogger(config.logLevel)
+  const output = standardOutput()
+  const logger = createLogger(config.logLevel, output)
   await runUntilStopped({
     logger,
+    output,
     start: (run) => start(config, workerArgument, run),
-    onStop: stopOnSignals(logger),
+    onStop: stopOnSignals(logger, output),
   })
 }
 

@@ -4,7 +4,7 @@ import type { Commits } from '../app.ts'
 import { describeFailure } from '../cli/command.ts'
 import { OperatorError } from '../errors.ts'
 import { AskedBuckets } from '../limits/asked-buckets.ts'
-import { createLogger } from '../ops/logging.ts'
+import { createLogger, standardOutput } from '../ops/logging.ts'
 import type { Metrics } from '../ops/metrics.ts'
 import { serveApi } from '../serve/api.ts'
 import { openDatabase, openLimits } from '../serve/parts.ts'
@@ -22,12 +22,14 @@ export async function serveAsWorker(): Promise<void> {
   for (const signal of ['SIGTERM', 'SIGINT'] as const) process.on(signal, () => {})
   const primary = new Primary()
   const { begin } = await primary.next('begin')
-  const logger = createLogger(begin.config.logLevel).child({ worker: begin.worker })
+  const output = standardOutput()
+  const logger = createLogger(begin.config.logLevel, output).child({ worker: begin.worker })
   // Or Node would end this process at once when the primary is gone, with requests open.
   if (cluster.worker !== undefined) cluster.worker.exitedAfterDisconnect = true
   try {
     await runUntilStopped({
       logger,
+      output,
       start: (run) => start(begin, primary, run),
       onStop(stop) {
         primary.on('stop', ({ reason }) => stop(reason))

@@ -89,6 +89,43 @@ export async function startService(
   }
 }
 
+export type PipedService = {
+  readonly pid: number
+  /** Waits for the end, and returns the exit code. */
+  ended(): Promise<number>
+}
+
+/**
+ * Starts the service on a port with its standard output in a pipe whose reader goes away after the first line, as in
+ * `node src/main.ts | head -n 1`. Killed at the end of the file if it still runs.
+ */
+export async function startServicePipedToHead(environment: Environment, port: number): Promise<PipedService> {
+  const script = `{ sh -c 'echo "pid $$" >&2; exec "$@"' sh "$@"; echo "code $?" >&2; } | head -n 1`
+  const command = [process.execPath, '-r', join(root, 'node-version.cjs'), join(root, 'src/main.ts')]
+  const { PATH = '' } = process.env
+  const child = spawn('sh', ['-c', script, 'sh', ...command], {
+    cwd: root,
+    env: { PATH, PORT: String(port), SHUTDOWN_DELAY_MS: '0', ...environment },
+    stdio: ['ignore', 'ignore', 'pipe'],
+  })
+  let stderr = ''
+  child.stderr.on('data', (chunk: Buffer) => {
+    stderr += chunk
+  })
+  const closed = new Promise<void>((done) => child.on('close', () => done()))
+  const pid = Number(await eventually(async () => /^pid (\d+)$/m.exec(stderr)?.[1]))
+  let hasEnded = false
+  after(() => hasEnded || process.kill(pid, 'SIGKILL'))
+  return {
+    pid,
+    async ended() {
+      await closed
+      hasEnded = true
+      return Number(/^code (\d+)$/m.exec(stderr)?.[1])
+    },
+  }
+}
+
 /** Polls until the condition gives something else than undefined or false. */
 export async function eventually<T>(
   condition: () => Promise<T | undefined | false>,
