@@ -104,18 +104,24 @@ type Messages = { [T in ToWorker['type']]: Extract<ToWorker, { type: T }> }
 /** The process that has started this one. */
 class Primary {
   readonly #messages = new EventEmitter()
+  /** Came before anybody listened for their type: messages that are sent at once also come at once, without a turn between. */
+  readonly #unheard: ToWorker[] = []
 
   constructor() {
     // What comes over this channel is sent by primary.ts, which is of the same version.
-    process.on('message', (message: ToWorker) => this.#messages.emit(message.type, message))
+    process.on('message', (message: ToWorker) => {
+      if (!this.#messages.emit(message.type, message)) this.#unheard.push(message)
+    })
   }
 
   on<T extends ToWorker['type']>(type: T, listener: (message: Messages[T]) => void): void {
     this.#messages.on(type, listener)
+    const missed = this.#unheard.findIndex((message) => message.type === type)
+    if (missed >= 0) this.#messages.emit(type, ...this.#unheard.splice(missed, 1))
   }
 
   next<T extends ToWorker['type']>(type: T): Promise<Messages[T]> {
-    return new Promise((resolve) => this.#messages.once(type, resolve))
+    return new Promise((resolve) => this.on(type, resolve))
   }
 
   /** @returns when it is sent, or cannot be as the primary process is gone: that is told by `disconnect` */
