@@ -40,8 +40,11 @@ export type AppDependencies = {
   readonly bounds?: Partial<ServerBounds>
   /** When the event loop is delayed too much, other than usually. */
   readonly loopDelay?: OverloadOptions['delay']
-  /** Times of the streams, in milliseconds, other than the usual ones. */
-  readonly streams?: Pick<LiveOptions, 'heartbeatMs' | 'pollMs' | 'drainMs'>
+  /** Times of the streams, in milliseconds, and their number, other than the usual ones. */
+  readonly streams?: Pick<
+    LiveOptions,
+    'heartbeatMs' | 'pollMs' | 'drainMs' | 'maxStreams' | 'maxStreamsOfUser'
+  >
 }
 
 /** The whole system: what a request meets, from the outside in. It does not listen yet. */
@@ -68,6 +71,7 @@ export async function createApp({
     },
     onUnreadable: (status) => metrics?.countUnreadable(status),
     refuses: overload.refuses,
+    onRefused: (method) => metrics?.countRefused(method),
     guard: createGuard(verifier, limits),
     bounds,
     isStopping,

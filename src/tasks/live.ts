@@ -16,6 +16,10 @@ export type LiveOptions = {
   readonly pollMs?: number | undefined
   /** How long a client may take to read what was sent, in milliseconds. */
   readonly drainMs?: number | undefined
+  /** Most streams that are open at a time. */
+  readonly maxStreams?: number | undefined
+  /** Most streams of one user. */
+  readonly maxStreamsOfUser?: number | undefined
 }
 
 export type OpenOptions = {
@@ -43,13 +47,17 @@ export class Live {
   readonly #tickMs: number
   readonly #pollMs: number
   readonly #drainMs: number
+  readonly #maxStreams: number
+  readonly #maxStreamsOfUser: number
   readonly #channels = new Map<string, Channel>()
   #tickTimer: NodeJS.Timeout | undefined
   #pollTimer: NodeJS.Timeout | undefined
+  /** Those that are being opened, too. */
+  #count = 0
   #isClosed = false
   #onEmpty: (() => void) | undefined
 
-  constructor({ database, log, heartbeatMs, pollMs, drainMs }: LiveOptions) {
+  constructor({ database, log, heartbeatMs, pollMs, drainMs, maxStreams, maxStreamsOfUser }: LiveOptions) {
     this.#database = database
     this.#log = log
     this.#reader = new LiveReader(database, log)
@@ -57,6 +65,8 @@ export class Live {
     this.#tickMs = Math.min(1_000, this.#heartbeatMs / 2)
     this.#pollMs = pollMs ?? 250
     this.#drainMs = drainMs ?? 15_000
+    this.#maxStreams = maxStreams ?? 20_000
+    this.#maxStreamsOfUser = maxStreamsOfUser ?? 100
   }
 
   /** Something of the user's was committed through this instance. Never fails. */
@@ -70,12 +80,14 @@ export class Live {
   /**
    * Opens a stream: `ready` first, then what comes after the position; `reset` alone where that cannot be told any more.
    *
-   * @throws AppError DATABASE_UNAVAILABLE before anything is sent
+   * @throws AppError DATABASE_UNAVAILABLE, RATE_LIMITED and OVERLOADED for too many streams, before anything is sent
    */
   async open({ userId, position, tokenRefusedFromMs, begin }: OpenOptions): Promise<void> {
+    this.#makeSureOfRoom(userId)
     // Before the read, so that what is committed during it is noticed.
     const channel = this.#channelOf(userId)
     channel.opening++
+    this.#count++
     try {
       const { generation } = channel
       const now = await this.#look(userId, position)
@@ -92,8 +104,18 @@ export class Live {
       this.#add(channel, stream)
     } finally {
       channel.opening--
+      this.#count--
       this.#removeIfEmpty(channel)
     }
+  }
+
+  /** @throws AppError RATE_LIMITED, OVERLOADED */
+  #makeSureOfRoom(userId: string): void {
+    const channel = this.#channels.get(userId)
+    if (channel !== undefined && channel.streams.size + channel.opening >= this.#maxStreamsOfUser)
+      throw new AppError('RATE_LIMITED', { headers: { 'retry-after': '10' } })
+    if (this.#count >= this.#maxStreams)
+      throw new AppError('OVERLOADED', { headers: { 'retry-after': '10' } })
   }
 
   /** How many streams are open on this instance. */
@@ -147,12 +169,13 @@ export class Live {
     stream.listen(
       () => this.#reader.schedule(channel),
       () => {
-        channel.streams.delete(stream)
+        if (channel.streams.delete(stream)) this.#count--
         this.#removeIfEmpty(channel)
       },
     )
     if (!stream.isReady) return
     channel.streams.add(stream)
+    this.#count++
     stream.send(formatEvent('ready', {}, writeCursor(channel.userId, stream.position)))
     if (this.#isClosed) {
       stream.end('reconnect')

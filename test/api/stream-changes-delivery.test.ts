@@ -13,7 +13,7 @@ import { openProxy } from '../support/proxy.ts'
 const testDatabase = await createTestDatabase()
 after(() => testDatabase.drop())
 const streams = { heartbeatMs: 100 }
-const here = await startApp({ testDatabase, streams })
+const here = await startApp({ testDatabase, streams: { ...streams, maxStreamsOfUser: 300 } })
 const there = await startApp({ testDatabase, streams })
 
 const titles = (stream: EventSource) =>
