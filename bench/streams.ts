@@ -168,8 +168,8 @@ await onStage(async (stage) => {
   )
   await measureIdle(
     first,
-    'all of one user',
-    Array.from({ length: streams }, () => 'one'),
+    'a hundred of each user',
+    Array.from({ length: streams }, (_, index) => `shared-${Math.floor(index / 100)}`),
   )
   await measureLatency(first, second, 'across instances', 200)
   await measureLatency(first, first, 'on one instance', 200)

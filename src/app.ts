@@ -40,8 +40,8 @@ export type AppDependencies = {
   readonly bounds?: Partial<ServerBounds>
   /** When the event loop is delayed too much, other than usually. */
   readonly loopDelay?: OverloadOptions['delay']
-  /** Times of the streams, in milliseconds, other than the usual ones; who is told whether there are any. */
-  readonly streams?: Pick<LiveOptions, 'heartbeatMs' | 'pollMs' | 'drainMs' | 'onOpen'>
+  /** Times of the streams, in milliseconds, and their number, other than the usual ones; who is told whether there are any. */
+  readonly streams?: Omit<LiveOptions, 'database' | 'log'>
 }
 
 /** The whole system: what a request meets, from the outside in. It does not listen yet. */
@@ -68,6 +68,7 @@ export async function createApp({
     },
     onUnreadable: (status) => metrics?.countUnreadable(status),
     refuses: overload.refuses,
+    onRefused: (method) => metrics?.countRefused(method),
     guard: createGuard(verifier, limits),
     bounds,
     isStopping,

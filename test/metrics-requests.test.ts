@@ -129,6 +129,23 @@ test('what is no readable HTTP is counted apart, and a request whose body is non
   assert.deepEqual(requests, { [`POST ${tasks} none`]: 1 })
 })
 
+test('requests that are refused for there is too much to do are counted by method, under one route', async () => {
+  const own = await serveMetrics({ host: '127.0.0.1', port: 0 })
+  after(() => own.close())
+  const busy = await startApp({ metrics: own.metrics, poolMax: 1, maxWaiting: 0 })
+  const user = busy.as(newUser())
+  for (let n = 0; n < 3; n++) assert.equal((await user.get(`/api/me/tasks?q=${n}`)).status, 503)
+  assert.equal((await user.post('/api/made-up', {})).status, 503)
+  const now = await scrape(own.address)
+  const counts = now.series('http_requests_total').map(({ labels, value }) => [labels, value])
+  assert.deepEqual(counts, [
+    [{ method: 'GET', route: 'refused', status: '503' }, 3],
+    [{ method: 'POST', route: 'refused', status: '503' }, 1],
+  ])
+  assert.equal(now.sum('backend_core_errors_total', { code: 'OVERLOADED' }), 4)
+  assert.equal(now.sum('http_requests_under_way'), 0)
+})
+
 test('nothing that a client chooses becomes a label: unmatched paths are one value, odd methods another', async () => {
   const user = service.as(newUser())
   const { requests, now } = await counted(async () => {

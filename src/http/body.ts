@@ -1,4 +1,5 @@
 import { isUtf8 } from 'node:buffer'
+import type { IncomingMessage } from 'node:http'
 import type { FastifyInstance, FastifyRequest } from 'fastify'
 import { AppError } from '../errors.ts'
 import { isDeeperThan } from '../lib/json-depth.ts'
@@ -22,6 +23,23 @@ export function registerBodyParser(app: FastifyInstance): void {
     { parseAs: 'buffer', bodyLimit: bodyLimitBytes },
     async (_request: FastifyRequest, body: Buffer) => parseJson(body),
   )
+  app.addContentTypeParser('*', requireNoBody)
+}
+
+/**
+ * What has another type, or none. In chunks, whether there is a body at all shows only at its end.
+ *
+ * @throws AppError UNSUPPORTED_MEDIA_TYPE
+ */
+async function requireNoBody({ headers }: FastifyRequest, body: IncomingMessage): Promise<undefined> {
+  const mayBeEmpty = headers['content-type'] === undefined && headers['content-length'] === undefined
+  if (!mayBeEmpty || !(await isEmpty(body))) throw new AppError('UNSUPPORTED_MEDIA_TYPE')
+}
+
+async function isEmpty(body: IncomingMessage): Promise<boolean> {
+  // What is left of it is for the server to drop.
+  for await (const _chunk of body.iterator({ destroyOnReturn: false })) return false
+  return true
 }
 
 /** What Fastify does not look at: the charset, a compressed body, and the method of a merge patch. */

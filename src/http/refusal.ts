@@ -1,6 +1,7 @@
 import type { IncomingMessage, ServerResponse } from 'node:http'
 import { AppError } from '../errors.ts'
 import { failure } from './envelope.ts'
+import { dropRest } from './lingering-close.ts'
 import { requestIdOf } from './request-id.ts'
 import { securityHeaders } from './security-headers.ts'
 
@@ -46,5 +47,9 @@ export function refuse(
     ...(closes || isLong ? ['connection', 'close'] : []),
   ])
   // All of it is ASCII.
-  response.end(body, 'latin1')
+  if (!isLong) response.end(body, 'latin1')
+  else {
+    response.write(body, 'latin1')
+    void dropRest(request).then(() => response.end())
+  }
 }

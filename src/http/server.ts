@@ -24,6 +24,7 @@ import { boundConnections, closeUnusedConnections } from './connections.ts'
 import { corsHeaders, createCors } from './cors.ts'
 import { handleError } from './error-handler.ts'
 import { stopListeningFirst } from './last-requests.ts'
+import { lingerOverBodies } from './lingering-close.ts'
 import { trackMethods } from './methods.ts'
 import { OpenAnswers } from './open-answers.ts'
 import { refuse } from './refusal.ts'
@@ -76,6 +77,8 @@ export type ServerOptions = {
   readonly onUnreadable?: ((status: number) => void) | undefined
   /** Whether a request is more than can be done, by its target; told before anything else is looked at. */
   readonly refuses?: (target: string) => boolean
+  /** Told of the method of each request that was refused for that, or as one too many of its connection. */
+  readonly onRefused?: ((method: string) => void) | undefined
   readonly guard: Guard
   /** Other bounds than the usual ones. */
   readonly bounds?: Partial<ServerBounds> | undefined
@@ -91,15 +94,7 @@ export type ServerOptions = {
  * 404, 405 and errors. Routes are registered after it.
  */
 export function createServer(options: ServerOptions): App {
-  const {
-    logger,
-    observe,
-    onUnreadable = () => {},
-    refuses = () => false,
-    guard,
-    isStopping,
-    trustProxy,
-  } = options
+  const { logger, observe, onUnreadable = () => {}, guard, isStopping, trustProxy } = options
   const bounds: ServerBounds = { ...defaultBounds, ...options.bounds }
   const answers = new OpenAnswers()
   const { corsOrigins = [] } = options
@@ -114,7 +109,7 @@ export function createServer(options: ServerOptions): App {
     bodyLimit: bodyLimitBytes,
     routerOptions: { maxParamLength },
     serverFactory: (handler) =>
-      createBoundedServer(handler, bounds, answers, { refuses, headersFor: corsHeaders(corsOrigins) }),
+      createBoundedServer(handler, bounds, answers, { ...options, headersFor: corsHeaders(corsOrigins) }),
     forceCloseConnections: 'idle',
     return503OnClosing: false,
     clientErrorHandler(error, socket) {
@@ -149,12 +144,18 @@ export function createServer(options: ServerOptions): App {
   })
   // Expectations other than 100-continue may be left aside (RFC 9110 §10.1.1); Node would refuse them outside the envelope.
   app.server.on('checkExpectation', (request, response) => app.server.emit('request', request, response))
-  // A connection kept alive after its last answer would hold up the stop.
+  endConnectionsAtStop(app, isStopping)
+  // After what may end the connection.
+  lingerOverBodies(app)
+  return app
+}
+
+/** A connection kept alive after its last answer would hold up the stop. */
+function endConnectionsAtStop(app: App, isStopping: () => boolean): void {
   app.addHook('onSend', (_request, reply, _payload, done) => {
     if (isStopping()) reply.header('connection', 'close')
     done()
   })
-  return app
 }
 
 /** Errors have them too. An answer that is written past Fastify takes them from reply.getHeaders(). */
@@ -168,8 +169,7 @@ function traceFields(traceparent: string | string[] | undefined): object | undef
   return context && { trace_id: context.traceId, parent_id: context.parentId }
 }
 
-type Refusal = {
-  readonly refuses: (target: string) => boolean
+type Refusal = Pick<ServerOptions, 'refuses' | 'onRefused'> & {
   /** Headers of CORS, for an origin. */
   readonly headersFor: (origin: string | undefined) => readonly string[]
 }
@@ -179,7 +179,7 @@ function createBoundedServer(
   handler: RequestListener,
   bounds: ServerBounds,
   answers: OpenAnswers,
-  { refuses, headersFor }: Refusal,
+  { refuses = () => false, onRefused = () => {}, headersFor }: Refusal,
 ): Server {
   const server = createHttpServer(
     {
@@ -201,9 +201,10 @@ function createBoundedServer(
       if (isTooMany) overfull.add(socket)
       // A preflight costs little, and without its answer a page could not read the 503.
       const isPreflight = request.method === 'OPTIONS'
-      if (isTooMany || (!isPreflight && refuses(url)))
+      if (isTooMany || (!isPreflight && refuses(url))) {
         refuse(request, response, isTooMany, headersFor(request.headers.origin))
-      else handler(request, response)
+        onRefused(request.method ?? '')
+      } else handler(request, response)
     },
   )
   // One more than are taken, so that it shows; Node would leave out what is beyond.

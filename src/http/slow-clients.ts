@@ -50,11 +50,16 @@ export function boundBodyTime(
 
 /** Bounds the time in which the rest of a body must arrive whose request has its answer: it belongs to nothing. */
 export function boundRestOfBody(request: IncomingMessage, timeoutMs: number): void {
-  if (request.complete || request.socket.destroyed) return
+  const { socket } = request
+  if (request.complete || socket.destroyed) return
   const patience = { baseMs: timeoutMs, minBytesPerS: Number.POSITIVE_INFINITY }
-  const clear = watchBody(request, patience, () => request.socket.destroy())
-  request.once('end', clear)
-  request.once('close', clear)
+  const clear = watchBody(request, patience, () => socket.destroy())
+  // The request itself may have been closed before its answer.
+  socket.once('close', clear)
+  request.once('end', () => {
+    clear()
+    socket.off('close', clear)
+  })
 }
 
 /** @returns ends the watch */

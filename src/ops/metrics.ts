@@ -63,6 +63,11 @@ export class Metrics {
     this.#requests.countUnreadable(status)
   }
 
+  /** Counts a request that was refused before anything else of it was looked at, for there is too much to do. */
+  countRefused(method: string): void {
+    this.#requests.countRefused(method)
+  }
+
   countKeysEvent(event: KeysEvent): void {
     this.#keyLoads.add(event.type)
     this.#knownKeys = event.type === 'fetched' ? event.keys : event.known

@@ -7,6 +7,9 @@ const latencyBoundsS = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5,
 /** Every path that no route has, whatever it is. */
 const unmatched = 'unmatched'
 
+/** What is refused for there is too much to do, whatever its path. */
+const refused = 'refused'
+
 /** The method is the client's to choose; one that no route has is not worth a series. */
 const methods: ReadonlySet<string> = new Set(['GET', 'HEAD', 'POST', 'PUT', 'PATCH', 'DELETE', 'OPTIONS'])
 
@@ -55,6 +58,12 @@ export class RequestMetrics {
   /** @param status what bytes were answered with that are no HTTP request */
   countUnreadable(status: number): void {
     this.#unreadable.add(String(status))
+  }
+
+  /** Counts a request that was refused, whatever it was, as there is too much to do. It must cost next to nothing. */
+  countRefused(method: string): void {
+    this.#of(method, refused).byStatus.add('503')
+    this.#errors.add('OVERLOADED')
   }
 
   families(): Family[] {

@@ -18,6 +18,10 @@ export type LiveOptions = {
   readonly drainMs?: number | undefined
   /** Told when the first stream begins to open, and when the last one is gone. */
   readonly onOpen?: ((areOpen: boolean) => void) | undefined
+  /** Most streams that are open at a time. */
+  readonly maxStreams?: number | undefined
+  /** Most streams of one user. */
+  readonly maxStreamsOfUser?: number | undefined
 }
 
 export type OpenOptions = {
@@ -46,13 +50,18 @@ export class Live {
   readonly #pollMs: number
   readonly #drainMs: number
   readonly #onOpen: LiveOptions['onOpen']
+  readonly #maxStreams: number
+  readonly #maxStreamsOfUser: number
   readonly #channels = new Map<string, Channel>()
   #tickTimer: NodeJS.Timeout | undefined
   #pollTimer: NodeJS.Timeout | undefined
+  /** Those that are being opened, too. */
+  #count = 0
   #isClosed = false
   #onEmpty: (() => void) | undefined
 
-  constructor({ database, log, heartbeatMs, pollMs, drainMs, onOpen }: LiveOptions) {
+  constructor(options: LiveOptions) {
+    const { database, log, heartbeatMs, pollMs, drainMs, onOpen, maxStreams, maxStreamsOfUser } = options
     this.#database = database
     this.#log = log
     this.#reader = new LiveReader(database, log)
@@ -61,6 +70,8 @@ export class Live {
     this.#pollMs = pollMs ?? 250
     this.#drainMs = drainMs ?? 15_000
     this.#onOpen = onOpen
+    this.#maxStreams = maxStreams ?? 20_000
+    this.#maxStreamsOfUser = maxStreamsOfUser ?? 100
   }
 
   /** Something of the user's was committed through this instance. Never fails. */
@@ -74,12 +85,14 @@ export class Live {
   /**
    * Opens a stream: `ready` first, then what comes after the position; `reset` alone where that cannot be told any more.
    *
-   * @throws AppError DATABASE_UNAVAILABLE before anything is sent
+   * @throws AppError DATABASE_UNAVAILABLE, RATE_LIMITED and OVERLOADED for too many streams, before anything is sent
    */
   async open({ userId, position, tokenRefusedFromMs, begin }: OpenOptions): Promise<void> {
+    this.#makeSureOfRoom(userId)
     // Before the read, so that what is committed during it is noticed.
     const channel = this.#channelOf(userId)
     channel.opening++
+    this.#count++
     try {
       const { generation } = channel
       const now = await this.#look(userId, position)
@@ -98,8 +111,18 @@ export class Live {
       if (channel.generation !== generation) this.#reader.schedule(channel)
     } finally {
       channel.opening--
+      this.#count--
       this.#removeIfEmpty(channel)
     }
+  }
+
+  /** @throws AppError RATE_LIMITED, OVERLOADED */
+  #makeSureOfRoom(userId: string): void {
+    const channel = this.#channels.get(userId)
+    if (channel !== undefined && channel.streams.size + channel.opening >= this.#maxStreamsOfUser)
+      throw new AppError('RATE_LIMITED', { headers: { 'retry-after': '10' } })
+    if (this.#count >= this.#maxStreams)
+      throw new AppError('OVERLOADED', { headers: { 'retry-after': '10' } })
   }
 
   /** How many streams are open on this instance. */
@@ -154,12 +177,13 @@ export class Live {
     stream.listen(
       () => this.#reader.schedule(channel),
       () => {
-        channel.streams.delete(stream)
+        if (channel.streams.delete(stream)) this.#count--
         this.#removeIfEmpty(channel)
       },
     )
     if (!stream.isReady) return
     channel.streams.add(stream)
+    this.#count++
     stream.send(formatEvent('ready', {}, writeCursor(channel.userId, stream.position)))
     if (this.#isClosed) {
       stream.end('reconnect')

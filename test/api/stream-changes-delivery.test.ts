@@ -15,7 +15,7 @@ import { counterOf } from '../support/trash.ts'
 const testDatabase = await createTestDatabase()
 after(() => testDatabase.drop())
 const streams = { heartbeatMs: 100 }
-const here = await startApp({ testDatabase, streams })
+const here = await startApp({ testDatabase, streams: { ...streams, maxStreamsOfUser: 300 } })
 const there = await startApp({ testDatabase, streams })
 
 const titles = (stream: EventSource) =>

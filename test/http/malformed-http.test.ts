@@ -228,3 +228,23 @@ test('garbage behind a stream cuts it, and nothing is written into it', async ()
   assert.equal(stream.received().match(/HTTP\/1\.1/g)?.length, 1)
   await assertAlive()
 })
+
+test('a HEAD that cannot be read is answered without a body, where nothing else came over its connection', async () => {
+  for (const [line, status] of [
+    ['no header', 400],
+    [`X: ${'x'.repeat(17_000)}`, 431],
+  ] as const) {
+    const received = async (method: string) => {
+      const client = await openSocket(url)
+      client.socket.write(requestBytes([`${method} /health HTTP/1.1`, 'Host: test', line]))
+      await eventually(async () => client.isClosed())
+      assert.match(client.received(), new RegExp(`^HTTP/1\\.1 ${status} `))
+      return client.received()
+    }
+    const [head, get] = [await received('HEAD'), await received('GET')]
+    const lengthOf = (text: string) => /content-length: (\d+)/.exec(text)?.[1]
+    assert.ok(head.endsWith('\r\n\r\n'), head)
+    assert.equal(lengthOf(head), lengthOf(get))
+    assert.ok(get.endsWith('}}'))
+  }
+})

@@ -51,8 +51,11 @@ test('every answer has the security headers, errors too', async () => {
 })
 
 test('so have answers to what is no readable HTTP', async () => {
-  assertSafe(await sendRequest(service.url, ['GET /health HTTP/1.1', 'no header']))
-  assertSafe(await sendRequest(service.url, ['GET /health HTTP/1.1', `X: ${'x'.repeat(17_000)}`]))
+  for (const line of ['no header', `X: ${'x'.repeat(17_000)}`]) {
+    const answer = await sendRequest(service.url, ['GET /health HTTP/1.1', line])
+    assertSafe(answer)
+    assert.equal(answer.headers.get('cache-control'), 'private, no-cache')
+  }
 })
 
 /** The directives of a Content-Security-Policy, name → sources. */

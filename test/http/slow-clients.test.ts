@@ -6,12 +6,12 @@ import { eventually } from '../support/process.ts'
 import { requestBytes } from '../support/raw-http.ts'
 import { openSocket, openSockets, type RawClient } from '../support/sockets.ts'
 
-/** Sends a byte now and then until the connection is closed. */
+/** Sends a byte now and then until the connection is closed; fails where nobody closes it. */
 async function drip({ socket, isClosed }: RawClient, byte = 'x'): Promise<void> {
-  while (!isClosed()) {
-    socket.write(byte)
-    await delay(20)
-  }
+  await eventually(async () => {
+    if (!isClosed()) socket.write(byte)
+    return isClosed()
+  })
 }
 
 const postHead = (user: Client, path: string, type: string, length: number) =>
@@ -30,8 +30,10 @@ test('200 connections that drip headers are cut with 408, and requests go on mea
   const clients = await openSockets(service.url, 200)
   for (const { socket } of clients) socket.write('GET /health HTTP/1.1\r\nHost: test\r\nX-Slow: ')
   const dripping = Promise.all(clients.map((client) => drip(client)))
-  do await makeTask(user)
-  while (!clients.every(({ isClosed }) => isClosed()))
+  await eventually(async () => {
+    await makeTask(user)
+    return clients.every(({ isClosed }) => isClosed())
+  })
   await dripping
   for (const { received } of clients) {
     if (received() !== '') assert.match(received(), /^HTTP\/1\.1 408 [\s\S]*"REQUEST_TIMEOUT"/)

@@ -17,7 +17,8 @@ nothing; with neither it begins now. The \`id\` of an event is a cursor: keep th
 | \`token_expired\` | \`{}\` | come again with a new token; the stream ends |
 | \`reconnect\` | \`{}\` | the service stops: come again; the stream ends |
 
-A comment comes every 15 s. A client that does not read is cut off after 15 s.`
+A comment comes every 15 s. A client that does not read is cut off after 15 s. A user has 100 streams open at most on one
+instance; one more is 429 \`RATE_LIMITED\`. Beyond what an instance takes of all users it is 503 \`OVERLOADED\`.`
 
 const exampleCursor = 'Y2FuLW9ubHktYmUtcmVhZC1ieS10aGUtc2VydmljZQ'
 const example = [
