@@ -8,10 +8,15 @@ import { openSocket, openSockets, type RawClient } from '../support/sockets.ts'
 
 /** Sends a byte now and then until the connection is closed; fails where nobody closes it. */
 async function drip({ socket, isClosed }: RawClient, byte = 'x'): Promise<void> {
-  await eventually(async () => {
-    if (!isClosed()) socket.write(byte)
-    return isClosed()
-  })
+  try {
+    await eventually(async () => {
+      if (!isClosed()) socket.write(byte)
+      return isClosed()
+    })
+  } finally {
+    // Or the stop of the service would wait for it.
+    socket.destroy()
+  }
 }
 
 const postHead = (user: Client, path: string, type: string, length: number) =>
