@@ -198,7 +198,8 @@ test('DATABASE_POOL_MAX and MAX_CONNECTIONS are those of all workers together', 
     MAX_CONNECTIONS: '10',
   })
   const token = `Bearer ${tokenOf(newUser())}`
-  await Promise.all(Array.from({ length: 8 }, () => ask(service.url, token)))
+  // As many as one worker may have: on a busy machine they may all come to one.
+  await Promise.all(Array.from({ length: 5 }, () => ask(service.url, token)))
   const [found] = await own.query<{ n: number }>(
     `select count(*)::int as n from pg_stat_activity where datname = current_database() and pid <> pg_backend_pid()`,
   )
