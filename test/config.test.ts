@@ -1,19 +1,10 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import { ConfigError, loadConfig, settings } from '../src/config.ts'
+import { loadConfig, settings } from '../src/config.ts'
+import { problemsOf } from './support/config-problems.ts'
 
 const strongSecret = 'q8Zr4-v1Kx9_ThIs-Is-32-bytes-or-more'
 const otherSecret = 'w5Tn8-c2Hy6_AnD-ThIs-Is-the-next-one'
-
-function problemsOf(environment: Record<string, string>): readonly string[] {
-  try {
-    loadConfig(environment)
-  } catch (error) {
-    assert.ok(error instanceof ConfigError)
-    return error.problems
-  }
-  return []
-}
 
 test('an empty environment gives the defaults, frozen', () => {
   const config = loadConfig({})

@@ -1,20 +1,11 @@
 import assert from 'node:assert/strict'
 import { after, test } from 'node:test'
-import { ConfigError, loadConfig } from '../src/config.ts'
+import { loadConfig } from '../src/config.ts'
+import { problemsOf } from './support/config-problems.ts'
 import { createTestDatabase } from './support/database.ts'
 import { addressOf, startService, temporaryFolder } from './support/process.ts'
 
 // The settings of what stands between clients and the service: how they are read, and that the service goes by them.
-
-function problemsOf(environment: Record<string, string>): readonly string[] {
-  try {
-    loadConfig(environment)
-  } catch (error) {
-    assert.ok(error instanceof ConfigError)
-    return error.problems
-  }
-  return []
-}
 
 test('CORS_ORIGINS are read as browsers send them, each once', () => {
   const text = 'https://App.Example:443/, http://localhost:3000,https://app.example ,http://[::1]:5173'

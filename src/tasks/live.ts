@@ -196,6 +196,8 @@ export class Live {
 
   #removeIfEmpty(channel: Channel): void {
     if (channel.streams.size > 0 || channel.opening > 0) return
+    // The end of a stream that never began may come when its user has another channel already.
+    if (this.#channels.get(channel.userId) !== channel) return
     this.#channels.delete(channel.userId)
     if (this.#channels.size > 0) return
     this.#onEmpty?.()

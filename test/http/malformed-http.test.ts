@@ -4,7 +4,7 @@ import { assertError, assertPage, assertTask, logLinesOf } from '../support/answ
 import { newUser, startApp } from '../support/app.ts'
 import { eventually } from '../support/process.ts'
 import { requestBytes, sendRaw, sendRequest } from '../support/raw-http.ts'
-import { openSocket } from '../support/sockets.ts'
+import { openSocket, openStreamSocket } from '../support/sockets.ts'
 
 const service = await startApp()
 const { url } = service
@@ -214,15 +214,7 @@ test('a request whose body breaks off into garbage is answered 400 after those b
 
 test('garbage behind a stream cuts it, and nothing is written into it', async () => {
   const user = service.as(newUser())
-  const stream = await openSocket(url)
-  stream.socket.write(
-    requestBytes([
-      'GET /api/me/changes/stream HTTP/1.1',
-      'Host: test',
-      `Authorization: Bearer ${user.token}`,
-    ]),
-  )
-  await eventually(async () => stream.received().includes('event: ready'))
+  const stream = await openStreamSocket(url, user.token)
   stream.socket.write('GARBAGE\r\n\r\n')
   await eventually(async () => stream.isClosed())
   assert.equal(stream.received().match(/HTTP\/1\.1/g)?.length, 1)

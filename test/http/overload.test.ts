@@ -6,7 +6,7 @@ import { assertError } from '../support/answers.ts'
 import { type Client, makeTask, newUser, startApp, type TestService } from '../support/app.ts'
 import { eventually } from '../support/process.ts'
 import { requestBytes, sendRaw } from '../support/raw-http.ts'
-import { openSocket } from '../support/sockets.ts'
+import { openSocket, openStreamSocket } from '../support/sockets.ts'
 
 /** Keeps all writes of a user waiting, until the function that is returned is called. */
 async function holdWritesOf({ testDatabase }: TestService, { userId }: Client): Promise<() => Promise<void>> {
@@ -17,24 +17,11 @@ async function holdWritesOf({ testDatabase }: TestService, { userId }: Client): 
   return () => holder.end()
 }
 
-async function openStream({ url }: TestService, user: Client) {
-  const stream = await openSocket(url)
-  stream.socket.write(
-    requestBytes([
-      'GET /api/me/changes/stream HTTP/1.1',
-      'Host: test',
-      `Authorization: Bearer ${user.token}`,
-    ]),
-  )
-  await eventually(async () => stream.received().includes('event: ready'))
-  return stream
-}
-
 test('more than may wait for the database is refused at once, before the token; what has begun is finished', async () => {
   const service = await startApp({ poolMax: 1, maxWaiting: 2 })
   const user = service.as(newUser())
   await makeTask(user)
-  const stream = await openStream(service, user)
+  const stream = await openStreamSocket(service.url, user.token)
   const release = await holdWritesOf(service, user)
   // One at the database, two that wait for it.
   const underWay: Promise<{ status: number }>[] = []
@@ -134,7 +121,7 @@ test('while the event loop is delayed requests are refused, and no longer', asyn
     loopDelay: { intervalMs: 10, highMs: 20, looksToBegin: 3, lowMs: 15, looksToEnd: 2 },
   })
   const user = service.as(newUser())
-  const stream = await openStream(service, user)
+  const stream = await openStreamSocket(service.url, user.token)
   const stop = blockLoop(40)
   try {
     await eventually(async () => (await user.get('/api/me/tasks')).status === 503)

@@ -1,5 +1,7 @@
 import { connect, type Socket } from 'node:net'
 import { after } from 'node:test'
+import { eventually } from './process.ts'
+import { requestBytes } from './raw-http.ts'
 
 /** A client that says and reads what it wants, when it wants. */
 export type RawClient = {
@@ -36,4 +38,14 @@ export async function openSockets(url: string, count: number): Promise<RawClient
     clients.push(...(await Promise.all(Array.from({ length: batch }, () => openSocket(url)))))
   }
   return clients
+}
+
+/** Opens the stream of a user's changes, and waits until it has begun. */
+export async function openStreamSocket(url: string, token: string): Promise<RawClient> {
+  const stream = await openSocket(url)
+  stream.socket.write(
+    requestBytes(['GET /api/me/changes/stream HTTP/1.1', 'Host: test', `Authorization: Bearer ${token}`]),
+  )
+  await eventually(async () => stream.received().includes('event: ready'))
+  return stream
 }
