@@ -1,6 +1,7 @@
+import type { Deadline } from './deadline.ts'
 import type { Exchange, Preparation } from './exchange.ts'
 import { migrate, pendingMigrations, requireServerVersion } from './migrate.ts'
-import { type Deadline, type LendLimit, Pool, type PoolOptions, type PoolUsage, UndoneWork } from './pool.ts'
+import { type LendLimit, Pool, type PoolOptions, type PoolUsage, UndoneWork } from './pool.ts'
 import { enterObserverScope, enterScope } from './scope.ts'
 import {
   type Call,
@@ -140,9 +141,9 @@ class PostgresDatabase implements Database {
   }
 
   scopeFor(userId: string, origin: WorkOrigin = 'request'): UserScope {
-    const admitted = async <T>(work: () => Promise<T>): Promise<T> => {
-      if (origin === 'request') this.#pool.admit()
-      return work()
+    const admitted = <T>(work: () => Promise<T>): Promise<T> => {
+      const refusal = origin === 'request' ? this.#pool.refusal() : undefined
+      return refusal === undefined ? work() : Promise.reject(refusal)
     }
     return brand<UserScope>({
       userId,

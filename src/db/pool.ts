@@ -1,6 +1,8 @@
 import pg from 'pg'
 import { AppError } from '../errors.ts'
-import { databaseUnavailable, isConnectionLost, isReadOnly, toAppError } from './sqlstate.ts'
+import { Connections } from './connections.ts'
+import { Deadline } from './deadline.ts'
+import { isConnectionLost, isReadOnly, toAppError } from './sqlstate.ts'
 
 export type PoolOptions = {
   readonly connection: pg.ClientConfig
@@ -51,36 +53,28 @@ const replaceAllIntervalMs = 250
 
 /** The connections of one process; none is made before it is needed. */
 export class Pool {
-  readonly #pool: pg.Pool
+  readonly #connections: Connections
+  readonly #poolMax: number
   readonly #deadlineMs: number
   readonly #maxWaiting: number
   readonly #maxWaitMs: number
-  /** Since when each piece of work waits, in the order in which they get their connections. */
-  readonly #waitingSinceMs = new Map<object, number>()
   #lastDoneMs = 0
-  readonly #madeAtMs = new WeakMap<pg.PoolClient, number>()
-  /** Connections made before lead to a server that takes no writes or is silent: none is used again. */
-  #replacedBeforeMs = 0
+  #replacedAllMs = 0
 
   constructor(options: PoolOptions) {
     const { connection, poolMax, deadlineMs = defaultDeadlineMs, onConnectionError } = options
+    this.#poolMax = poolMax
     this.#deadlineMs = deadlineMs
     this.#maxWaiting = options.maxWaiting ?? poolMax * maxWaitingPerConnection
     this.#maxWaitMs = options.maxWaitMs ?? defaultMaxWaitMs
-    this.#pool = new pg.Pool({
+    const config = {
       ...connection,
       application_name: 'backend-core',
       max: poolMax,
       idleTimeoutMillis: 30_000,
       connectionTimeoutMillis: deadlineMs,
-    })
-    const report = (error: unknown) => onConnectionError?.(error)
-    this.#pool.on('error', report)
-    // While a connection is lent out, its errors are not the pool's.
-    this.#pool.on('connect', (client) => {
-      client.on('error', report)
-      this.#madeAtMs.set(client, performance.now())
-    })
+    }
+    this.#connections = new Connections(config, (error) => onConnectionError?.(error))
   }
 
   /**
@@ -88,16 +82,16 @@ export class Pool {
    * busy: that is for the deadline to say.
    */
   get isFull(): boolean {
-    if (this.#waitingSinceMs.size >= this.#maxWaiting) return true
-    const [sinceMs] = this.#waitingSinceMs.values()
-    if (sinceMs === undefined) return false
+    const { waiting, waitingSinceMs } = this.#connections
+    if (waiting >= this.#maxWaiting) return true
+    if (waitingSinceMs === undefined) return false
     const now = performance.now()
-    return now - sinceMs > this.#maxWaitMs && now - this.#lastDoneMs < this.#maxWaitMs
+    return now - waitingSinceMs > this.#maxWaitMs && now - this.#lastDoneMs < this.#maxWaitMs
   }
 
-  /** @throws AppError OVERLOADED when as much work waits for a connection as may: to be asked before `lend`, for requests */
-  admit(): void {
-    if (this.isFull) throw new AppError('OVERLOADED', { headers: { 'retry-after': '1' } })
+  /** What requests are refused with while as much work waits for a connection as may: to be asked before `lend`. */
+  refusal(): AppError | undefined {
+    return this.isFull ? new AppError('OVERLOADED', { headers: { 'retry-after': '1' } }) : undefined
   }
 
   /**
@@ -113,7 +107,7 @@ export class Pool {
     work: (client: pg.PoolClient, deadline: Deadline) => Promise<T>,
     isWorthAnother: (error: unknown) => boolean = () => false,
   ): Promise<T> {
-    const deadline = startDeadline(this.#deadlineMs)
+    const deadline = new Deadline(this.#deadlineMs)
     try {
       for (let tries = 1; ; tries++) {
         try {
@@ -133,69 +127,44 @@ export class Pool {
     deadline: Deadline,
     work: (client: pg.PoolClient, deadline: Deadline) => Promise<T>,
   ): Promise<T> {
-    const client = await this.#connect(deadline)
-    const own = typeof limit === 'number' ? startDeadline(limit) : deadline
-    let broken = true
+    const client = await this.#connections.take(deadline)
+    const own = typeof limit === 'number' ? new Deadline(limit) : deadline
+    let isGood = false
     try {
       const working = work(client, own)
-      const result = await (limit === 'none' ? working : Promise.race([working, own.passed]))
-      broken = false
+      const result = await (limit === 'none' ? working : own.within(working))
+      isGood = true
       this.#lastDoneMs = performance.now()
       return result
     } catch (error) {
       const isRefusal = error instanceof pg.DatabaseError && !isConnectionLost(error)
-      broken = error instanceof UndoneWork ? !error.isConnectionGood : !isRefusal
+      isGood = error instanceof UndoneWork ? error.isConnectionGood : isRefusal
       const cause = error instanceof UndoneWork ? error.cause : error
-      if (isReadOnly(cause) || (broken && own.isOver())) this.#replaceAll()
+      if (isReadOnly(cause) || (!isGood && own.isOver())) this.#replaceAll()
       throw error
     } finally {
       if (own !== deadline) own.cancel()
-      client.release(broken || this.#isReplaced(client))
+      this.#connections.giveBack(client, isGood)
     }
   }
 
   /** What one connection met, the others would meet one by one, and reads would see what is no longer true. */
   #replaceAll(): void {
     const now = performance.now()
-    if (now - this.#replacedBeforeMs > replaceAllIntervalMs) this.#replacedBeforeMs = now
-  }
-
-  #isReplaced(client: pg.PoolClient): boolean {
-    return (this.#madeAtMs.get(client) ?? 0) < this.#replacedBeforeMs
+    if (now - this.#replacedAllMs <= replaceAllIntervalMs) return
+    this.#replacedAllMs = now
+    this.#connections.replaceAll()
   }
 
   /** The connections at this moment. */
   get usage(): PoolUsage {
-    const { totalCount, idleCount, waitingCount, options } = this.#pool
-    return { inUse: totalCount - idleCount, idle: idleCount, waiting: waitingCount, max: options.max }
+    const { inUse, idle, waiting } = this.#connections
+    return { inUse, idle, waiting, max: this.#poolMax }
   }
 
-  /** Waits until all lent connections are back, and closes them. */
+  /** Waits until all lent connections are back, and closes them; whoever waits for one is told so at once. */
   close(): Promise<void> {
-    return this.#pool.end()
-  }
-
-  async #connect(deadline: Deadline): Promise<pg.PoolClient> {
-    const place = {}
-    this.#waitingSinceMs.set(place, performance.now())
-    let connecting = this.#pool.connect()
-    try {
-      for (;;) {
-        const client = await Promise.race([connecting, deadline.passed])
-        if (!this.#isReplaced(client)) return client
-        client.release(true)
-        connecting = this.#pool.connect()
-      }
-    } catch (error) {
-      // One that comes too late goes back to the pool; its failure has been told already.
-      connecting.then(
-        (client) => client.release(),
-        () => {},
-      )
-      throw error
-    } finally {
-      this.#waitingSinceMs.delete(place)
-    }
+    return this.#connections.close()
   }
 }
 
@@ -219,32 +188,3 @@ export class UndoneWork extends Error {
 
 /** How often work is tried that may be: a conflict that comes back a third time will not go away at once. */
 const maxTries = 3
-
-export type Deadline = {
-  /** Rejects with DATABASE_UNAVAILABLE once the time is over. */
-  readonly passed: Promise<never>
-  /** What is left for the server, in milliseconds, at least 1: it ends a slow statement itself. */
-  remainingMs(): number
-  isOver(): boolean
-  cancel(): void
-}
-
-/** Over the server's own time-out: this long it has to say that it has ended the statement. */
-const graceMs = 200
-
-function startDeadline(limitMs: number): Deadline {
-  const endsAt = performance.now() + limitMs
-  const { promise, reject } = Promise.withResolvers<never>()
-  // Whoever no longer waits for it need not hear of it.
-  promise.catch(() => {})
-  const timer = setTimeout(
-    () => reject(databaseUnavailable(new Error('The database did not answer within the deadline'))),
-    limitMs + graceMs,
-  )
-  return {
-    passed: promise,
-    remainingMs: () => Math.max(1, Math.ceil(endsAt - performance.now())),
-    isOver: () => performance.now() >= endsAt,
-    cancel: () => clearTimeout(timer),
-  }
-}

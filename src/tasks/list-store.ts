@@ -73,7 +73,7 @@ function passesFilter(p: Placeholders<keyof typeof filterParameters>): Fragment 
   const q = sql`lower(${p.q} collate app.unicode)`
   return sql`coalesce(t.created_at > ${p.created_after} and t.created_at < ${p.created_before}
     and t.updated_at > ${p.updated_after} and t.updated_at < ${p.updated_before}
-    and (strpos(lower(t.title collate app.unicode), ${q}) > 0
+    and (${p.q}::text is null or strpos(lower(t.title collate app.unicode), ${q}) > 0
       or strpos(lower(coalesce(t.description, '') collate app.unicode), ${q}) > 0), true)`
 }
 

@@ -1,0 +1,111 @@
+import assert from 'node:assert/strict'
+import { after, test } from 'node:test'
+import pg, { type PoolClient } from 'pg'
+import { Pool, type PoolOptions } from '../../src/db/pool.ts'
+import { AppError } from '../../src/errors.ts'
+import { createTestDatabase } from '../support/database.ts'
+
+const testDatabase = await createTestDatabase()
+after(() => testDatabase.drop())
+
+function openPool(options: Partial<PoolOptions> = {}): Pool {
+  const pool = new Pool({ connection: testDatabase.connection, poolMax: 1, ...options })
+  after(() => pool.close())
+  return pool
+}
+
+async function pidOf(client: PoolClient): Promise<number> {
+  const { rows } = await client.query<{ pid: number }>('select pg_backend_pid() as pid')
+  return rows[0]?.pid ?? 0
+}
+
+/** Lends a connection to work that lasts until it is released. */
+async function hold(pool: Pool) {
+  const { promise: held, resolve: release } = Promise.withResolvers<void>()
+  const { promise: begun, resolve: begin } = Promise.withResolvers<PoolClient>()
+  const done = pool.lend('deadline', async (client) => {
+    begin(client)
+    await held
+    return pidOf(client)
+  })
+  return { client: await begun, release, done }
+}
+
+const unavailable = (error: unknown) => error instanceof AppError && error.code === 'DATABASE_UNAVAILABLE'
+
+test('those who wait get the connection in turn, and it is the same one', async () => {
+  const pool = openPool()
+  const first = await hold(pool)
+  const order: number[] = []
+  const waiting = [1, 2, 3].map((n) =>
+    pool.lend('deadline', (client) => {
+      order.push(n)
+      return pidOf(client)
+    }),
+  )
+  assert.deepEqual(pool.usage, { inUse: 1, idle: 0, waiting: 3, max: 1 })
+  first.release()
+  const pid = await first.done
+  assert.deepEqual(await Promise.all(waiting), [pid, pid, pid])
+  assert.deepEqual(order, [1, 2, 3])
+  assert.deepEqual(pool.usage, { inUse: 0, idle: 1, waiting: 0, max: 1 })
+})
+
+test('a connection that broke while it was lent is not passed on, though its work ended well', async () => {
+  const errors: unknown[] = []
+  const pool = openPool({ onConnectionError: (error) => errors.push(error) })
+  const first = pool.lend('deadline', async (client) => {
+    const { promise: closed, resolve: close } = Promise.withResolvers<void>()
+    client.on('end', close)
+    const pid = await pidOf(client)
+    await testDatabase.query('select pg_terminate_backend($1)', [pid])
+    await closed
+    return pid
+  })
+  const second = pool.lend('deadline', pidOf)
+  const [pid, next] = await Promise.all([first, second])
+  assert.notEqual(next, pid)
+  assert.ok(errors.length > 0)
+})
+
+test('who is no longer waiting when a connection comes is passed over', async () => {
+  const pool = openPool({ deadlineMs: 400 })
+  const { promise: held, resolve: release } = Promise.withResolvers<void>()
+  const holding = pool.lend('none', async (client) => {
+    await held
+    return pidOf(client)
+  })
+  let ran = false
+  const tooLate = pool.lend('deadline', async () => {
+    ran = true
+  })
+  await assert.rejects(tooLate, unavailable)
+  assert.equal(pool.usage.waiting, 0)
+  const next = pool.lend('deadline', pidOf)
+  release()
+  assert.equal(await next, await holding)
+  assert.equal(ran, false)
+})
+
+test('a connection that could not be made is told to one who waits, and tried again for the next', async () => {
+  const pool = openPool({ connection: { ...testDatabase.connection, database: 'not_there' } })
+  const all = [1, 2, 3].map(() => pool.lend('deadline', pidOf))
+  for (const each of await Promise.allSettled(all)) {
+    const cause = each.status === 'rejected' && unavailable(each.reason) && each.reason.cause
+    // Not that the time was over.
+    assert.ok(cause instanceof pg.DatabaseError && cause.code === '3D000')
+  }
+  assert.deepEqual(pool.usage, { inUse: 0, idle: 0, waiting: 0, max: 1 })
+})
+
+test('when the pool closes, who waits is told so at once, and what is lent may end', async () => {
+  const pool = new Pool({ connection: testDatabase.connection, poolMax: 1 })
+  const first = await hold(pool)
+  const waiting = pool.lend('deadline', pidOf)
+  const closing = pool.close()
+  await assert.rejects(waiting, unavailable)
+  await assert.rejects(pool.lend('deadline', pidOf), unavailable)
+  first.release()
+  assert.ok((await first.done) > 0)
+  await closing
+})
