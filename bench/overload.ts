@@ -1,8 +1,8 @@
-import { spawn } from 'node:child_process'
+import { spawn, spawnSync } from 'node:child_process'
 import { once } from 'node:events'
 import { chmodSync, mkdtempSync, rmSync } from 'node:fs'
 import { connect, createServer, type Socket } from 'node:net'
-import { tmpdir } from 'node:os'
+import { availableParallelism, tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { parseArgs } from 'node:util'
@@ -13,6 +13,7 @@ import { signToken } from '../src/cli/sign-token.ts'
 import { openDatabase } from '../src/db/database.ts'
 import { startEmbeddedPostgres } from '../src/db/embedded-postgres.ts'
 import { createLogger } from '../src/ops/logging.ts'
+import { cpuUsOf } from './processes.ts'
 
 // What is served when more is asked than can be: node bench/overload.ts [--seconds 10] [--rounds 1]
 // The capacity is measured first, with clients that wait for each answer. Then requests are sent at shares of it, when
@@ -24,6 +25,8 @@ const users = 200
 /** Later than this an answer is of no use, in milliseconds. */
 const goodMs = 1_000
 const maxSockets = 4_000
+/** Where more than 1 % of the requests were sent so late, in milliseconds, the figures say nothing of the service. */
+const clientLateMs = 50
 
 type Mode = 'refusing' | 'taking all'
 
@@ -34,11 +37,13 @@ const { values: options, positionals } = parseArgs({
     rounds: { type: 'string', default: '1' },
     shares: { type: 'string', default: '0.5,1,1.5,2,3' },
     'round-trip-ms': { type: 'string', default: '0' },
+    modes: { type: 'string', default: 'refusing,taking all' },
   },
 })
 const seconds = Number(options.seconds)
 const shares = options.shares.split(',').map(Number)
 const roundTripMs = Number(options['round-trip-ms'])
+const modes = (['refusing', 'taking all'] as const).filter((mode) => options.modes.split(',').includes(mode))
 
 /** A database that is so much further away; what it answers comes later. @returns the port of the way there */
 async function lengthen(connection: ClientConfig): Promise<number> {
@@ -76,6 +81,11 @@ async function serve({ connection, mode }: { connection: ClientConfig; mode: Mod
 
 type Tally = {
   sent: number
+  /** How much later than due requests were sent, in milliseconds: the client's own delay. */
+  sentLateMs: number[]
+  /** Of a processor. */
+  clientShare: number
+  serviceShare: number
   good: number
   late: number
   refused: number
@@ -182,12 +192,24 @@ async function capacityOf(port: number, tokens: readonly string[], forS: number)
   return done / ((performance.now() - start) / 1_000)
 }
 
-async function loadAt(port: number, tokens: readonly string[], rate: number): Promise<Tally> {
+async function loadAt({ port, pid }: Service, tokens: readonly string[], rate: number): Promise<Tally> {
   const client = new Client(port)
-  const tally: Tally = { sent: 0, good: 0, late: 0, refused: 0, failed: 0, latenciesMs: [] }
+  const tally: Tally = {
+    sent: 0,
+    good: 0,
+    late: 0,
+    refused: 0,
+    failed: 0,
+    latenciesMs: [],
+    sentLateMs: [],
+    clientShare: 0,
+    serviceShare: 0,
+  }
+  const [clientUs, serviceUs] = [cpuUsOf(process.pid), cpuUsOf(pid)]
   const start = performance.now()
   const open: Promise<void>[] = []
   const send = async (dueMs: number) => {
+    tally.sentLateMs.push(performance.now() - dueMs)
     const status = await client.request(requestFor(tally.sent++, tokens))
     const tookMs = performance.now() - dueMs
     if (status === 503) tally.refused++
@@ -201,15 +223,23 @@ async function loadAt(port: number, tokens: readonly string[], rate: number): Pr
     while (open.length < due) open.push(send(start + (open.length / rate) * 1_000))
     await new Promise((resolve) => setTimeout(resolve, 2))
   }
+  const tookUs = (performance.now() - start) * 1_000
+  tally.clientShare = (cpuUsOf(process.pid) - clientUs) / tookUs
+  tally.serviceShare = (cpuUsOf(pid) - serviceUs) / tookUs
   await Promise.all(open)
   client.close()
   return tally
 }
 
-async function startService(connection: ClientConfig, mode: Mode) {
+type Service = { readonly port: number; readonly pid: number; stop(): Promise<void> }
+
+async function startService(connection: ClientConfig, mode: Mode): Promise<Service> {
+  const [command, ...before] = isPinned ? ['taskset', '-c', '0', process.execPath] : [process.execPath]
   const service = spawn(
-    process.execPath,
+    command ?? '',
     [
+      ...before,
+      ...(process.env.NODE_ARGS?.split(' ') ?? []),
       fileURLToPath(import.meta.url),
       'service',
       JSON.stringify({ connection, mode }),
@@ -228,13 +258,25 @@ async function startService(connection: ClientConfig, mode: Mode) {
     service.kill('SIGKILL')
     await once(service, 'close')
   }
-  return { port: Number(new URL(address).port), stop }
+  return { port: Number(new URL(address).port), pid: Number(service.pid), stop }
+}
+
+/** Keeps this process, and what it starts from now on, on one processor. @returns whether that can be done */
+function pin(processor: number): boolean {
+  const { status } = spawnSync('taskset', ['-a', '-c', '-p', String(processor), String(process.pid)])
+  return status === 0
 }
 
 async function measure(): Promise<void> {
+  say(
+    isPinned
+      ? 'the service and PostgreSQL on one processor, the client on another'
+      : 'not pinned: the client takes processor time that the service needs',
+  )
   const dataDir = mkdtempSync(join(tmpdir(), 'backend-core-bench-'))
   chmodSync(dataDir, 0o711)
   const postgres = await startEmbeddedPostgres({ dataDir, durable: true })
+  if (isPinned) pin(1)
   const tokens = Array.from({ length: users }, (_, n) => signToken({ secret, userId: `user-${n}` }))
   try {
     const first = await startService(postgres.connection, 'refusing')
@@ -243,12 +285,12 @@ async function measure(): Promise<void> {
     await first.stop()
     say(`capacity: ${capacity.toFixed(0)} requests/s of 64 clients, two pages of 20 to one create`)
     for (let round = 1; round <= Number(options.rounds); round++) {
-      for (const mode of ['refusing', 'taking all'] as const) {
+      for (const mode of modes) {
         for (const share of shares) {
-          const { port, stop } = await startService(postgres.connection, mode)
-          await capacityOf(port, tokens, 3)
-          report(mode, share, capacity, await loadAt(port, tokens, capacity * share))
-          await stop()
+          const service = await startService(postgres.connection, mode)
+          await capacityOf(service.port, tokens, 3)
+          report(mode, share, capacity, await loadAt(service, tokens, capacity * share))
+          await service.stop()
         }
       }
     }
@@ -265,13 +307,23 @@ function report(mode: Mode, share: number, capacity: number, tally: Tally): void
   say(
     `${mode.padEnd(10)} x${share.toFixed(1)} asked ${(capacity * share).toFixed(0).padStart(5)}/s: good ${each(tally.good)}/s ` +
       `late ${each(tally.late)}/s refused ${each(tally.refused)}/s failed ${each(tally.failed)}/s; ` +
-      `of the answered p50 ${at(0.5)} p99 ${at(0.99)}`,
+      `of the answered p50 ${at(0.5)} p99 ${at(0.99)}; ` +
+      `processor: service ${percent(tally.serviceShare)} client ${percent(tally.clientShare)}`,
   )
+  const sentLate = tally.sentLateMs.toSorted((a, b) => a - b)
+  const lateMs = sentLate[Math.floor(0.99 * sentLate.length)] ?? 0
+  if (lateMs > clientLateMs)
+    say(`  the client was the limit: it sent 1 % of the requests more than ${lateMs.toFixed(0)} ms late`)
+}
+
+function percent(share: number): string {
+  return `${(share * 100).toFixed(0)} %`
 }
 
 function say(line: string): void {
   process.stdout.write(`${line}\n`)
 }
 
+const isPinned = positionals[0] !== 'service' && availableParallelism() > 1 && pin(0)
 if (positionals[0] === 'service') await serve(JSON.parse(positionals[1] ?? ''))
 else await measure()
