@@ -26,8 +26,8 @@ const defaultDelayBounds: DelayBounds = {
   looksToEnd: 2,
 }
 
-/** A tenth of what a client notices; a burst of less than that is over before it is seen. */
-const queueBounds: Omit<StandingQueueBounds, 'minWaiting'> = { intervalMs: 50, waitMs: 100 }
+/** A burst that is over within the interval is let through; the wait leaves most of a second to the client and the way. */
+const queueBounds: Omit<StandingQueueBounds, 'minWaiting'> = { intervalMs: 50, waitMs: 150 }
 
 /** Between two lines of the log about requests that are refused, in milliseconds. */
 const reportMs = 10_000

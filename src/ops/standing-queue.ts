@@ -49,8 +49,13 @@ export class StandingQueue {
   }
 
   #look(done: number, nowMs: number): void {
-    this.#isStanding = !this.#didEmpty
-    if (this.#isStanding) this.#measure((done - this.#doneAtLook) / (nowMs - this.#lookedAtMs))
+    const doneSince = done - this.#doneAtLook
+    if (this.#didEmpty) this.#isStanding = false
+    // Else nothing is done at all: the database is away, rather than too busy, or this is too short a time to tell.
+    else if (doneSince > 0) {
+      this.#isStanding = true
+      this.#measure(doneSince / (nowMs - this.#lookedAtMs))
+    }
     this.#didEmpty = false
     this.#lookedAtMs = nowMs
     this.#doneAtLook = done
