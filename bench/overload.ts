@@ -1,8 +1,8 @@
-import { spawn } from 'node:child_process'
+import { spawn, spawnSync } from 'node:child_process'
 import { once } from 'node:events'
 import { chmodSync, mkdtempSync, rmSync } from 'node:fs'
-import { connect, createServer, type Socket } from 'node:net'
-import { tmpdir } from 'node:os'
+import { connect, createServer } from 'node:net'
+import { availableParallelism, tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { parseArgs } from 'node:util'
@@ -13,17 +13,25 @@ import { signToken } from '../src/cli/sign-token.ts'
 import { openDatabase } from '../src/db/database.ts'
 import { startEmbeddedPostgres } from '../src/db/embedded-postgres.ts'
 import { createLogger } from '../src/ops/logging.ts'
+import { OverloadClient } from './overload-client.ts'
+import { cpuUsOf } from './processes.ts'
 
-// What is served when more is asked than can be: node bench/overload.ts [--seconds 10] [--rounds 1]
-// The capacity is measured first, with clients that wait for each answer. Then requests are sent at shares of it, when
-// their time has come and not when the last one is answered, with refusal on and off. Goodput: answered 2xx within a
-// second of the time at which the request was due. The service is a process of its own.
+// What is served when more is asked than can be: node bench/overload.ts [--seconds 10] [--rounds 1] [--shares 1,2,3]
+// [--round-trip-ms 30] [--connections 500]. Before each share the capacity is measured, with 64 clients that wait for each
+// answer. Then requests are sent at that share of it, when their time has come and not when the last one is answered, with
+// refusal on and off: over connections that are there already, as proxies keep them, and more where these do not do.
+// Goodput: answered 2xx within a second of the time at which the request was due. The service is a process of its own.
+// Where there is taskset (util-linux), it and PostgreSQL share one processor, and the client has another: real clients
+// take nothing of what the service has. Where the client itself was late, the figures say nothing; that is told.
 
 const secret = 'k3Vw9-bench-secret-of-overload-Qz7Lp0'
 const users = 200
 /** Later than this an answer is of no use, in milliseconds. */
 const goodMs = 1_000
-const maxSockets = 4_000
+/** Until the code of the service is compiled: on one processor that takes its time. */
+const warmUpS = 12
+/** Where more than 1 % of the requests were sent so late, in milliseconds, the figures say nothing of the service. */
+const clientLateMs = 50
 
 type Mode = 'refusing' | 'taking all'
 
@@ -34,11 +42,14 @@ const { values: options, positionals } = parseArgs({
     rounds: { type: 'string', default: '1' },
     shares: { type: 'string', default: '0.5,1,1.5,2,3' },
     'round-trip-ms': { type: 'string', default: '0' },
+    connections: { type: 'string', default: '500' },
+    modes: { type: 'string', default: 'refusing,taking all' },
   },
 })
 const seconds = Number(options.seconds)
 const shares = options.shares.split(',').map(Number)
 const roundTripMs = Number(options['round-trip-ms'])
+const modes = (['refusing', 'taking all'] as const).filter((mode) => options.modes.split(',').includes(mode))
 
 /** A database that is so much further away; what it answers comes later. @returns the port of the way there */
 async function lengthen(connection: ClientConfig): Promise<number> {
@@ -76,81 +87,16 @@ async function serve({ connection, mode }: { connection: ClientConfig; mode: Mod
 
 type Tally = {
   sent: number
+  /** How much later than due requests were sent, in milliseconds: the client's own delay. */
+  sentLateMs: number[]
+  /** Of a processor. */
+  clientShare: number
+  serviceShare: number
   good: number
   late: number
   refused: number
   failed: number
   latenciesMs: number[]
-}
-
-/** Connections that carry one request at a time, and only as much of HTTP as the answers of the service need. */
-class Client {
-  readonly #port: number
-  readonly #idle: Socket[] = []
-  readonly #waiting: (() => void)[] = []
-  #open = 0
-
-  constructor(port: number) {
-    this.#port = port
-  }
-
-  /** @returns the status, 0 when the connection broke or no answer came in 10 s */
-  async request(bytes: Buffer): Promise<number> {
-    const socket = await this.#take()
-    const { promise, resolve } = Promise.withResolvers<number>()
-    let [head, missing, status] = ['', -1, 0]
-    const timer = setTimeout(() => socket.destroy(), 10_000)
-    const onData = (chunk: Buffer) => {
-      if (missing >= 0) missing -= chunk.length
-      else {
-        head += chunk.toString('latin1', 0, 1_000)
-        const end = head.indexOf('\r\n\r\n')
-        if (end < 0) return
-        status = Number(head.slice(9, 12))
-        const field = head.indexOf('content-length: ') + 16
-        missing = Number.parseInt(head.slice(field, field + 10), 10) + end + 4 - chunk.length
-      }
-      if (missing <= 0) resolve(status)
-    }
-    const onClose = () => resolve(0)
-    socket.on('data', onData).once('close', onClose)
-    socket.write(bytes)
-    const answered = await promise
-    clearTimeout(timer)
-    socket.off('data', onData).off('close', onClose)
-    this.#give(socket)
-    return answered
-  }
-
-  async #take(): Promise<Socket> {
-    for (;;) {
-      const idle = this.#idle.pop()
-      if (idle !== undefined && !idle.destroyed) return idle
-      if (idle !== undefined) continue
-      if (this.#open < maxSockets) return this.#dial()
-      await new Promise<void>((resolve) => this.#waiting.push(resolve))
-    }
-  }
-
-  #dial(): Socket {
-    this.#open++
-    const socket = connect(this.#port, '127.0.0.1').setNoDelay(true)
-    socket.on('error', () => {})
-    socket.once('close', () => {
-      this.#open--
-      this.#waiting.shift()?.()
-    })
-    return socket
-  }
-
-  #give(socket: Socket): void {
-    if (!socket.destroyed) this.#idle.push(socket)
-    this.#waiting.shift()?.()
-  }
-
-  close(): void {
-    for (const socket of this.#idle) socket.destroy()
-  }
 }
 
 /** Two reads of a page of 20 to one create. */
@@ -168,7 +114,7 @@ function requestFor(n: number, tokens: readonly string[]): Buffer {
 
 /** Requests a second that 64 clients get answered, each sending one after the other. */
 async function capacityOf(port: number, tokens: readonly string[], forS: number): Promise<number> {
-  const client = new Client(port)
+  const client = new OverloadClient(port)
   const start = performance.now()
   let [done, n] = [0, 0]
   const one = async () => {
@@ -182,12 +128,25 @@ async function capacityOf(port: number, tokens: readonly string[], forS: number)
   return done / ((performance.now() - start) / 1_000)
 }
 
-async function loadAt(port: number, tokens: readonly string[], rate: number): Promise<Tally> {
-  const client = new Client(port)
-  const tally: Tally = { sent: 0, good: 0, late: 0, refused: 0, failed: 0, latenciesMs: [] }
+async function loadAt({ port, pid }: Service, tokens: readonly string[], rate: number): Promise<Tally> {
+  const client = new OverloadClient(port)
+  const tally: Tally = {
+    sent: 0,
+    good: 0,
+    late: 0,
+    refused: 0,
+    failed: 0,
+    latenciesMs: [],
+    sentLateMs: [],
+    clientShare: 0,
+    serviceShare: 0,
+  }
+  await client.open(Number(options.connections))
+  const [clientUs, serviceUs] = [cpuUsOf(process.pid), cpuUsOf(pid)]
   const start = performance.now()
   const open: Promise<void>[] = []
   const send = async (dueMs: number) => {
+    tally.sentLateMs.push(performance.now() - dueMs)
     const status = await client.request(requestFor(tally.sent++, tokens))
     const tookMs = performance.now() - dueMs
     if (status === 503) tally.refused++
@@ -201,15 +160,22 @@ async function loadAt(port: number, tokens: readonly string[], rate: number): Pr
     while (open.length < due) open.push(send(start + (open.length / rate) * 1_000))
     await new Promise((resolve) => setTimeout(resolve, 2))
   }
+  const tookUs = (performance.now() - start) * 1_000
+  tally.clientShare = (cpuUsOf(process.pid) - clientUs) / tookUs
+  tally.serviceShare = (cpuUsOf(pid) - serviceUs) / tookUs
   await Promise.all(open)
   client.close()
   return tally
 }
 
-async function startService(connection: ClientConfig, mode: Mode) {
+type Service = { readonly port: number; readonly pid: number; stop(): Promise<void> }
+
+async function startService(connection: ClientConfig, mode: Mode): Promise<Service> {
+  const [command, ...before] = isPinned ? ['taskset', '-c', '0', process.execPath] : [process.execPath]
   const service = spawn(
-    process.execPath,
+    command ?? '',
     [
+      ...before,
       fileURLToPath(import.meta.url),
       'service',
       JSON.stringify({ connection, mode }),
@@ -228,28 +194,36 @@ async function startService(connection: ClientConfig, mode: Mode) {
     service.kill('SIGKILL')
     await once(service, 'close')
   }
-  return { port: Number(new URL(address).port), stop }
+  return { port: Number(new URL(address).port), pid: Number(service.pid), stop }
+}
+
+/** Keeps this process, and what it starts from now on, on one processor. @returns whether that can be done */
+function pin(processor: number): boolean {
+  const { status } = spawnSync('taskset', ['-a', '-c', '-p', String(processor), String(process.pid)])
+  return status === 0
 }
 
 async function measure(): Promise<void> {
+  say(
+    isPinned
+      ? 'the service and PostgreSQL on one processor, the client on another'
+      : 'not pinned: the client takes processor time that the service needs',
+  )
   const dataDir = mkdtempSync(join(tmpdir(), 'backend-core-bench-'))
   chmodSync(dataDir, 0o711)
   const postgres = await startEmbeddedPostgres({ dataDir, durable: true })
+  if (isPinned) pin(1)
   const tokens = Array.from({ length: users }, (_, n) => signToken({ secret, userId: `user-${n}` }))
   try {
-    const first = await startService(postgres.connection, 'refusing')
-    await capacityOf(first.port, tokens, 5)
-    const capacity = await capacityOf(first.port, tokens, seconds)
-    await first.stop()
-    say(`capacity: ${capacity.toFixed(0)} requests/s of 64 clients, two pages of 20 to one create`)
     for (let round = 1; round <= Number(options.rounds); round++) {
-      for (const mode of ['refusing', 'taking all'] as const) {
+      for (const mode of modes) {
+        const service = await startService(postgres.connection, mode)
+        await capacityOf(service.port, tokens, warmUpS)
         for (const share of shares) {
-          const { port, stop } = await startService(postgres.connection, mode)
-          await capacityOf(port, tokens, 3)
-          report(mode, share, capacity, await loadAt(port, tokens, capacity * share))
-          await stop()
+          const capacity = await capacityOf(service.port, tokens, seconds)
+          report(mode, share, capacity, await loadAt(service, tokens, capacity * share))
         }
+        await service.stop()
       }
     }
   } finally {
@@ -263,15 +237,26 @@ function report(mode: Mode, share: number, capacity: number, tally: Tally): void
   const at = (part: number) => `${(sorted[Math.floor(part * sorted.length)] ?? 0).toFixed(0)} ms`
   const each = (count: number) => (count / seconds).toFixed(0).padStart(5)
   say(
-    `${mode.padEnd(10)} x${share.toFixed(1)} asked ${(capacity * share).toFixed(0).padStart(5)}/s: good ${each(tally.good)}/s ` +
+    `${mode.padEnd(10)} x${share.toFixed(1)} of ${capacity.toFixed(0)}/s asked ${(capacity * share).toFixed(0).padStart(5)}/s: ` +
+      `good ${each(tally.good)}/s (${percent(tally.good / seconds / capacity)}) ` +
       `late ${each(tally.late)}/s refused ${each(tally.refused)}/s failed ${each(tally.failed)}/s; ` +
-      `of the answered p50 ${at(0.5)} p99 ${at(0.99)}`,
+      `of the answered p50 ${at(0.5)} p99 ${at(0.99)}; ` +
+      `processor: service ${percent(tally.serviceShare)} client ${percent(tally.clientShare)}`,
   )
+  const sentLate = tally.sentLateMs.toSorted((a, b) => a - b)
+  const lateMs = sentLate[Math.floor(0.99 * sentLate.length)] ?? 0
+  if (lateMs > clientLateMs)
+    say(`  the client was the limit: it sent 1 % of the requests more than ${lateMs.toFixed(0)} ms late`)
+}
+
+function percent(share: number): string {
+  return `${(share * 100).toFixed(0)} %`
 }
 
 function say(line: string): void {
   process.stdout.write(`${line}\n`)
 }
 
+const isPinned = positionals[0] !== 'service' && availableParallelism() > 1 && pin(1) && pin(0)
 if (positionals[0] === 'service') await serve(JSON.parse(positionals[1] ?? ''))
 else await measure()

@@ -60,7 +60,7 @@ export async function createApp({
   streams,
   metrics,
 }: AppDependencies): Promise<App> {
-  const overload = new Overload({ isQueueFull: () => database.isFull, log: logger, delay: loopDelay })
+  const overload = new Overload({ queue: database, log: logger, delay: loopDelay })
   const app = createServer({
     logger,
     observe(request, reply) {

@@ -1,4 +1,5 @@
 import { isApiTarget } from '../lib/request-target.ts'
+import { StandingQueue, type StandingQueueBounds } from './standing-queue.ts'
 
 export type DelayBounds = {
   /** How often the event loop is looked at, in milliseconds. */
@@ -24,6 +25,9 @@ const defaultDelayBounds: DelayBounds = {
   lowMs: 100,
   looksToEnd: 2,
 }
+
+/** A burst that is over within the interval is let through; the wait leaves most of a second to the client and the way. */
+const queueBounds: Omit<StandingQueueBounds, 'minWaiting'> = { intervalMs: 50, waitMs: 150 }
 
 /** Between two lines of the log about requests that are refused, in milliseconds. */
 const reportMs = 10_000
@@ -56,11 +60,19 @@ export class LoopDelay {
 
 type Log = { warn(fields: object, message: string): void }
 
+/** What waits for the database, and what was done. */
+export type DatabaseQueue = {
+  /** Whether as much work waits as ever may. */
+  readonly isFull: boolean
+  readonly usage: { readonly waiting: number; readonly max: number }
+  /** Round trips ever made. */
+  readonly roundTrips: number
+}
+
 export type OverloadOptions = {
-  /** Whether as much work waits for the database as may. */
-  readonly isQueueFull: () => boolean
+  readonly queue: DatabaseQueue
   readonly log: Log
-  /** `off` does not look at the event loop. */
+  /** `off` does not look at the event loop, nor at how long a queue has stood. */
   readonly delay?: DelayBounds | 'off' | undefined
 }
 
@@ -69,7 +81,8 @@ export type OverloadOptions = {
  * or as many wait for the database as may. Requests and streams that have begun go on.
  */
 export class Overload {
-  readonly #isQueueFull: () => boolean
+  readonly #queue: DatabaseQueue
+  readonly #standing: StandingQueue | undefined
   readonly #log: Log
   readonly #delay: LoopDelay
   readonly #timer: NodeJS.Timeout | undefined
@@ -77,17 +90,19 @@ export class Overload {
   #reportedAtMs = Number.NEGATIVE_INFINITY
   #longestDelayMs = 0
 
-  constructor({ isQueueFull, log, delay = defaultDelayBounds }: OverloadOptions) {
-    this.#isQueueFull = isQueueFull
+  constructor({ queue, log, delay = defaultDelayBounds }: OverloadOptions) {
+    this.#queue = queue
     this.#log = log
     this.#delay = new LoopDelay(delay === 'off' ? undefined : delay)
-    if (delay !== 'off') this.#timer = this.#lookEvery(delay.intervalMs)
+    if (delay === 'off') return
+    this.#timer = this.#lookEvery(delay.intervalMs)
+    this.#standing = new StandingQueue({ ...queueBounds, minWaiting: queue.usage.max }, performance.now())
   }
 
   /** Whether there is too much to do for a new request with this target. */
   readonly refuses = (target: string): boolean => {
-    if (!this.#delay.isHigh && !this.#isQueueFull()) return false
     if (!isApiTarget(target)) return false
+    if (!this.#isQueueFull() && !this.#delay.isHigh) return false
     this.#refused++
     this.#report()
     return true
@@ -95,6 +110,11 @@ export class Overload {
 
   stop(): void {
     clearInterval(this.#timer)
+  }
+
+  #isQueueFull(): boolean {
+    const { usage, roundTrips, isFull } = this.#queue
+    return isFull || this.#standing?.isFull(usage.waiting, roundTrips, performance.now()) === true
   }
 
   #lookEvery(intervalMs: number): NodeJS.Timeout {
