@@ -1,5 +1,4 @@
 import assert from 'node:assert/strict'
-import { spawnSync } from 'node:child_process'
 import { readFileSync, statSync, writeFileSync } from 'node:fs'
 import { createServer } from 'node:net'
 import { join } from 'node:path'
@@ -152,12 +151,4 @@ test('a port in use is told in one line', async (t) => {
   assert.equal(code, 1)
   assert.match(stderr, new RegExp(`^Port ${address.port} of 127.0.0.1 is in use: .*\n$`))
   assert.throws(() => serverPid(dataDir), 'the database was stopped again')
-})
-
-test('an older Node gets one line that says what to do', () => {
-  const old = `Object.defineProperty(process.versions, 'node', { value: '20.20.2' }); require('./node-version.cjs')`
-  const root = new URL('..', import.meta.url)
-  const { status, stderr } = spawnSync(process.execPath, ['-e', old], { cwd: root, encoding: 'utf8' })
-  assert.equal(status, 1)
-  assert.match(stderr, /^backend-core needs Node 24 or later, and this is v[^\n]+ Run "npm ci"[^\n]+\n$/)
 })

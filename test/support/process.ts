@@ -101,7 +101,7 @@ export type PipedService = {
  */
 export async function startServicePipedToHead(environment: Environment, port: number): Promise<PipedService> {
   const script = `{ sh -c 'echo "pid $$" >&2; exec "$@"' sh "$@"; echo "code $?" >&2; } | head -n 1`
-  const command = [process.execPath, '-r', join(root, 'node-version.cjs'), join(root, 'src/main.ts')]
+  const command = [process.execPath, '-r', join(root, 'preload.cjs'), join(root, 'src/main.ts')]
   const { PATH = '' } = process.env
   const child = spawn('sh', ['-c', script, 'sh', ...command], {
     cwd: root,
@@ -142,7 +142,7 @@ export async function eventually<T>(
 
 function launch(script: string, args: string[], environment: Environment, cwd: string) {
   const { PATH = '', NODE_V8_COVERAGE } = process.env
-  const guard = join(root, 'node-version.cjs')
+  const guard = join(root, 'preload.cjs')
   const child = spawn(process.execPath, ['-r', guard, resolve(root, script), ...args], {
     cwd,
     env: { PATH, ...(NODE_V8_COVERAGE && { NODE_V8_COVERAGE }), ...environment },

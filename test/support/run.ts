@@ -3,6 +3,7 @@ import { randomBytes } from 'node:crypto'
 import { chmodSync, globSync, mkdtempSync, rmSync } from 'node:fs'
 import { availableParallelism, tmpdir } from 'node:os'
 import { join } from 'node:path'
+import { fileURLToPath } from 'node:url'
 import pg from 'pg'
 import { openDatabase } from '../../src/db/database.ts'
 import { startEmbeddedPostgres } from '../../src/db/embedded-postgres.ts'
@@ -99,6 +100,8 @@ function runTests(cluster: Cluster): Promise<number> {
   // Much of the suite waits for processes and the database: one file more than there are cores.
   const concurrency = `--test-concurrency=${availableParallelism() + 1}`
   const options = [
+    // Each file has a process of its own, which loads much the same.
+    ...['-r', fileURLToPath(new URL('../../preload.cjs', import.meta.url))],
     '--test',
     concurrency,
     ...names.filter((name) => name.startsWith('--') && name !== '--coverage'),
