@@ -29,6 +29,12 @@ const defaultDelayBounds: DelayBounds = {
 /** A burst that is over within the interval is let through; the wait leaves most of a second to the client and the way. */
 const queueBounds: Omit<StandingQueueBounds, 'minWaiting'> = { intervalMs: 50, waitMs: 150 }
 
+/**
+ * So many clients as usual may wait for each connection where the database is slow for a moment, as after its start when
+ * nothing is in its memory: with 64 clients, some got 503 then. The pool's own bound on time holds for these.
+ */
+const minWaitingPerConnection = 10
+
 /** Between two lines of the log about requests that are refused, in milliseconds. */
 const reportMs = 10_000
 
@@ -96,7 +102,8 @@ export class Overload {
     this.#delay = new LoopDelay(delay === 'off' ? undefined : delay)
     if (delay === 'off') return
     this.#timer = this.#lookEvery(delay.intervalMs)
-    this.#standing = new StandingQueue({ ...queueBounds, minWaiting: queue.usage.max }, performance.now())
+    const minWaiting = queue.usage.max * minWaitingPerConnection
+    this.#standing = new StandingQueue({ ...queueBounds, minWaiting }, performance.now())
   }
 
   /** Whether there is too much to do for a new request with this target. */

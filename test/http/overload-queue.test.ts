@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
+import { Overload } from '../../src/ops/overload.ts'
 import { StandingQueue } from '../../src/ops/standing-queue.ts'
 import { makeTask, newUser, startApp } from '../support/app.ts'
 import { eventually } from '../support/process.ts'
@@ -127,4 +128,24 @@ test('when clients keep more waiting than is done in the time, some are refused,
   assert.equal(line?.reason, 'database queue')
 
   await eventually(async () => (await user.get('/api/me/tasks')).status === 200)
+})
+
+test('ten for each connection may wait, however slow the database is', () => {
+  const usage = { waiting: 99, max: 10 }
+  const queue = { usage, isFull: false, roundTrips: 0 }
+  const overload = new Overload({ queue, log: { warn() {} } })
+  try {
+    const answers = new Set<boolean>()
+    const ask = (forMs: number) => {
+      for (const until = performance.now() + forMs; performance.now() < until; queue.roundTrips += 1e-6)
+        answers.add(overload.refuses('/api/me/tasks'))
+    }
+    ask(200)
+    assert.deepEqual([...answers], [false])
+    usage.waiting = 100
+    ask(1)
+    assert.deepEqual([...answers], [false, true])
+  } finally {
+    overload.stop()
+  }
 })
