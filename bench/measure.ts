@@ -53,7 +53,8 @@ export type Bench = {
 export type OtherService = {
   /** Of all that it consists of. */
   readonly pids: readonly number[]
-  run(scenario: string, seconds: number): Promise<Sample>
+  /** @param connections clients that ask at a time; those of the bench when left out */
+  run(scenario: string, seconds: number, connections?: number): Promise<Sample>
   end(): Promise<void>
 }
 
@@ -96,9 +97,8 @@ export async function openBench(stage: Stage, connectionString: string, usual: A
       return {
         pids: processesOf(other.pid),
         end: other.end,
-        async run(scenario, seconds) {
+        async run(scenario, seconds, connections = usual.connections) {
           const users = await readUsers(client, usual.users)
-          const { connections } = usual
           const job = { scenario, seconds, users, connections, url: other.url, subject: 'service' as const }
           return runHttp(load, job, other)
         },

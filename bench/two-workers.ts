@@ -1,4 +1,4 @@
-import { type Bench, figuresOf, type Plan, ratiosOf, type Sample } from './measure.ts'
+import { type Bench, figuresOf, type Plan, poolMax, ratiosOf, type Sample } from './measure.ts'
 import type { Progress } from './progress.ts'
 import { instabilityOf, spreadOf, type WorkersResult } from './result.ts'
 
@@ -24,7 +24,8 @@ export async function measureWorkers(bench: Bench, plan: Plan, progress: Progres
       { service: two, label: '2 workers', samples: ofTwo },
     ]
     progress.say(`${name}: warming up 1 and 2 workers`)
-    for (const { service } of turns) await service.run(name, plan.warmUpSeconds)
+    // By as many clients as need not wait for a connection: a service that has just begun is slow, and refuses more of them.
+    for (const { service } of turns) await service.run(name, plan.warmUpSeconds, poolMax)
     for (let round = 0; round < plan.rounds; round++) {
       for (const { service, label, samples } of round % 2 === 0 ? turns : turns.toReversed()) {
         progress.say(`${name}: round ${round + 1} of ${plan.rounds}, ${label}`)
