@@ -3,14 +3,30 @@ import type { DatabaseJob, DatabaseResult } from './database.ts'
 import type { FloorJob } from './floor.ts'
 import type { Latencies } from './latencies.ts'
 import type { LoadJob, LoadResult } from './load.ts'
-import { cpuUsOf, type Process, type Service, type Stage, type Worker } from './processes.ts'
+import { cpuUsOf, type Process, processesOf, type Service, type Stage, type Worker } from './processes.ts'
+import { type Figures, type Spread, spreadOf } from './result.ts'
+import type { Scenario } from './scenarios.ts'
 import { readUsers } from './seed.ts'
+
+export type Plan = {
+  readonly scenarios: readonly Scenario[]
+  readonly rounds: number
+  /** Of a round, in seconds: CPU is counted in ticks of 10 ms. */
+  readonly seconds: number
+  readonly warmUpSeconds: number
+  /** Requests after which memory is judged. */
+  readonly memoryRequests: number
+  /** Looks at memory at least, one a round of the mix, so that there are quarters to compare. */
+  readonly memorySamples: number
+  readonly startUps: number
+  readonly connections: number
+}
 
 /** What one round of one subject showed. */
 export type Sample = Latencies & {
   readonly requests: number
   readonly perSecond: number
-  /** CPU of the process that answers; undefined of the database, whose processes are many. */
+  /** CPU of the process that answers, or of all of a service with workers; undefined of the database alone. */
   readonly cpuUs: number | undefined
 }
 
@@ -29,7 +45,17 @@ export type Bench = {
   run(subject: Subject, scenario: string, seconds: number, asking?: Asking): Promise<Sample>
   /** Requests that the service has answered. */
   served(): number
+  /** Starts one more service on the same database, which the same load asks. */
+  startOther(environment: Readonly<Record<string, string>>): Promise<OtherService>
   close(): Promise<void>
+}
+
+export type OtherService = {
+  /** Of all that it consists of. */
+  readonly pids: readonly number[]
+  /** @param connections clients that ask at a time; those of the bench when left out */
+  run(scenario: string, seconds: number, connections?: number): Promise<Sample>
+  end(): Promise<void>
 }
 
 const isNumberOf = (value: unknown, key: string): boolean =>
@@ -40,7 +66,8 @@ const isResult = <R extends LoadResult | DatabaseResult>(value: unknown): value 
 
 /** Starts the service, the floor and the two that ask, on a seeded database. */
 export async function openBench(stage: Stage, connectionString: string, usual: Asking): Promise<Bench> {
-  const service = await stage.startService(connectionString, { DATABASE_POOL_MAX: String(poolMax) })
+  const pool = { DATABASE_POOL_MAX: String(poolMax) }
+  const service = await stage.startService(connectionString, pool)
   const floor = await stage.startWorker<FloorJob, string>('floor.ts', (value) => typeof value === 'string')
   const floorUrl = await floor.run({ connectionString, poolMax })
   const load = await stage.startWorker<LoadJob, LoadResult>('load.ts', isResult<LoadResult>)
@@ -65,14 +92,31 @@ export async function openBench(stage: Stage, connectionString: string, usual: A
       if (subject === 'service') served += sample.requests
       return sample
     },
+    async startOther(environment) {
+      const other = await stage.startService(connectionString, { ...pool, ...environment })
+      return {
+        pids: processesOf(other.pid),
+        end: other.end,
+        async run(scenario, seconds, connections = usual.connections) {
+          const users = await readUsers(client, usual.users)
+          const job = { scenario, seconds, users, connections, url: other.url, subject: 'service' as const }
+          return runHttp(load, job, other)
+        },
+      }
+    },
     close: () => client.end(),
   }
 }
 
 async function runHttp(load: Worker<LoadJob, LoadResult>, job: LoadJob, asked: Process): Promise<Sample> {
-  const before = cpuUsOf(asked.pid)
+  const pids = processesOf(asked.pid)
+  const cpuOfAll = () => pids.reduce((sum, pid) => sum + cpuUsOf(pid), 0)
+  const before = cpuOfAll()
   const result = await load.run(job)
-  const cpuUs = cpuUsOf(asked.pid) - before
+  // Of one that has ended, or has come since, nobody would know the CPU.
+  const now = processesOf(asked.pid)
+  if (now.join() !== pids.join()) throw new Error(`The ${job.subject} was ${pids} and now is ${now}`)
+  const cpuUs = cpuOfAll() - before
   const bad = Object.keys(result.statuses).filter((status) => !/^(2\d\d|304)$/.test(status))
   if (bad.length > 0 || result.errors > 0) {
     const counts = Object.entries(result.statuses).map(([status, count]) => `${count} × ${status}`)
@@ -86,4 +130,26 @@ function toSample({ requests, seconds, ...result }: DatabaseResult, cpuUs: numbe
   if (requests === 0) throw new Error('Nothing was answered')
   const { p50Ms, p99Ms, p999Ms } = result
   return { requests, p50Ms, p99Ms, p999Ms, perSecond: requests / seconds, cpuUs: cpuUs && cpuUs / requests }
+}
+
+export function figuresOf(samples: readonly Sample[]): Figures {
+  const of = (key: 'perSecond' | 'p50Ms' | 'p99Ms' | 'p999Ms'): Spread =>
+    spreadOf(samples.map((each) => each[key]))
+  const cpu = samples.flatMap(({ cpuUs }) => cpuUs ?? [])
+  return {
+    perSecond: of('perSecond'),
+    p50Ms: of('p50Ms'),
+    p99Ms: of('p99Ms'),
+    p999Ms: of('p999Ms'),
+    cpuUs: cpu.length === 0 ? null : spreadOf(cpu),
+  }
+}
+
+/** Of each round, what one showed in parts of what the other did. */
+export function ratiosOf(
+  key: 'perSecond' | 'cpuUs',
+  samples: readonly Sample[],
+  others: readonly Sample[],
+): number[] {
+  return samples.map((each, round) => (each[key] ?? 0) / (others[round]?.[key] ?? Number.NaN))
 }

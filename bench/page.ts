@@ -1,7 +1,15 @@
 import { readFileSync, writeFileSync } from 'node:fs'
 import { fileURLToPath } from 'node:url'
 import { chartOf } from './chart.ts'
-import { barRows, conditionsText, markdownTable, originText, scaleRows, scenarioRows } from './report.ts'
+import {
+  barRows,
+  conditionsText,
+  markdownTable,
+  originText,
+  scaleRows,
+  scenarioRows,
+  workersRows,
+} from './report.ts'
 import type { Result, ScaleResult } from './result.ts'
 
 // docs/performance.md and its chart, from the results in bench/results: node bench/page.ts --write
@@ -23,15 +31,36 @@ export function generate(): { path: string; is: string; shouldBe: string }[] {
   const service = JSON.parse(read(files.service)) as Result
   const scale = JSON.parse(read(files.scale)) as ScaleResult
   const page = read(files.page)
+  const chart = { path: files.chart, is: readOr(files.chart), shouldBe: chartOf(service) }
+  return [{ path: files.page, is: page, shouldBe: pageOf(page, service, scale) }, chart]
+}
+
+/** The page with the figures of these results. */
+export function pageOf(page: string, service: Result, scale: ScaleResult): string {
   const withBars = between(page, 'bars', markdownTable(barRows(service.bars)))
   const withService = between(
     withBars,
     'service',
     `${originText(service)}. ${conditionsText(service)}.\n\n${markdownTable(scenarioRows(service))}`,
   )
-  const whole = between(withService, 'scale', `${originText(scale)}.\n\n${markdownTable(scaleRows(scale))}`)
-  const chart = { path: files.chart, is: readOr(files.chart), shouldBe: chartOf(service) }
-  return [{ path: files.page, is: page, shouldBe: whole }, chart]
+  const withWorkers = between(withService, 'workers', workersSection(service))
+  return between(withWorkers, 'scale', `${originText(scale)}.\n\n${markdownTable(scaleRows(scale))}`)
+}
+
+/** Of a result that does not have it there is none. */
+function workersSection({ workers, machine, poolMax }: Result): string {
+  if (workers === undefined) return ''
+  return `## Two workers beside one
+
+With \`WORKERS=2\` two processes serve on one port. A service of that kind and one with \`WORKERS=1\` are there at once, on the same
+database, and take turns as above. Each answers over ${poolMax} connections to the database, which two workers share out. *CPU* is that
+of all processes of the service, the primary process among them, for a request. *2/1* is requests a second with two workers, in
+parts of those with one; *CPU 2/1* likewise.
+
+**The load client and PostgreSQL share the same ${machine.cores} cores with the service**, so that on 2 cores there is little left for a
+second process to use. What a machine with free cores would do is not measured here.
+
+${markdownTable(workersRows(workers))}`
 }
 
 function readOr(path: string, otherwise = ''): string {

@@ -221,6 +221,12 @@ export class Stage {
   }
 }
 
+/** A process and those that it has started: the primary process of a service first, then its workers. */
+export function processesOf(pid: number): number[] {
+  const children = readFileSync(`/proc/${pid}/task/${pid}/children`, 'utf8').match(/\d+/g) ?? []
+  return [pid, ...children.flatMap((child) => processesOf(Number(child)))]
+}
+
 /** CPU time of a process so far, its own and the kernel's, in microseconds; Linux counts it in ticks of 10 ms. */
 export function cpuUsOf(pid: number): number {
   const fields = readFileSync(`/proc/${pid}/stat`, 'utf8')

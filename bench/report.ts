@@ -1,4 +1,13 @@
-import type { Bar, Origin, Result, ScaleResult, ScenarioResult } from './result.ts'
+import type {
+  Bar,
+  Figures,
+  Origin,
+  Result,
+  ScaleResult,
+  ScenarioResult,
+  Spread,
+  WorkersResult,
+} from './result.ts'
 
 // A result as text: on a terminal, and in docs/performance.md.
 
@@ -26,8 +35,10 @@ const whole = (value: number) => Math.round(value).toLocaleString('en')
 const ms = (value: number) => value.toFixed(1)
 const cpu = (value: number | undefined) => (value === undefined ? '–' : value.toFixed(0))
 
+const withRange = ({ median, low, high }: Spread) =>
+  `${median.toFixed(2)} (${low.toFixed(2)}–${high.toFixed(2)})`
+
 function cellsOf({ title, service, floor, database, ratios }: ScenarioResult): string[] {
-  const { median, low, high } = ratios.perSecond
   return [
     title,
     whole(service.perSecond.median),
@@ -38,7 +49,7 @@ function cellsOf({ title, service, floor, database, ratios }: ScenarioResult): s
     whole(floor.perSecond.median),
     cpu(floor.cpuUs?.median),
     whole(database.perSecond.median),
-    `${median.toFixed(2)} (${low.toFixed(2)}–${high.toFixed(2)})`,
+    withRange(ratios.perSecond),
     ratios.cpu.median.toFixed(2),
     ratios.ofDatabase.median.toFixed(2),
   ]
@@ -61,6 +72,23 @@ export function markdownTable(rows: readonly (readonly string[])[]): string {
 }
 
 export const scenarioRows = ({ scenarios }: Result): string[][] => [head, ...scenarios.map(cellsOf)]
+
+/** Two workers beside one. */
+export function workersRows(workers: readonly WorkersResult[]): string[][] {
+  const cells = ({ perSecond, p50Ms, p99Ms, cpuUs }: Figures) => [
+    whole(perSecond.median),
+    ms(p50Ms.median),
+    ms(p99Ms.median),
+    cpu(cpuUs?.median),
+  ]
+  const titles = ['p50 ms', 'p99 ms', 'CPU µs']
+  return [
+    ['scenario', '1 worker /s', ...titles, '2 workers /s', ...titles, '2/1', 'CPU 2/1'],
+    ...workers.map(({ title, one, two, ratios }) => {
+      return [title, ...cells(one), ...cells(two), withRange(ratios.perSecond), ratios.cpu.median.toFixed(2)]
+    }),
+  ]
+}
 
 export const barRows = (bars: readonly Bar[]): string[][] => [
   ['bar', 'wanted', 'measured', ''],
@@ -86,12 +114,16 @@ export function conditionsText(result: Result): string {
 }
 
 /** What keeps the medians from being trusted. */
-export function doubtsOf({ rounds, scenarios }: Result): string[] {
-  const unstable = scenarios
+export function doubtsOf({ rounds, scenarios, workers = [] }: Result): string[] {
+  const measured = [
+    ...scenarios.map((each) => ({ ...each, ratio: 'service/floor' })),
+    ...workers.map((each) => ({ ...each, ratio: '2 workers/1' })),
+  ]
+  const unstable = measured
     .filter(({ instability }) => instability > mostInstability)
-    .map(({ title, instability, ratios: { perSecond } }) => {
+    .map(({ title, ratio, instability, ratios: { perSecond } }) => {
       const { low, high } = perSecond
-      return `${title}: unstable, the middle half of service/floor is ${(instability * 100).toFixed(0)} % of its median apart (${low.toFixed(2)} to ${high.toFixed(2)})`
+      return `${title}: unstable, the middle half of ${ratio} is ${(instability * 100).toFixed(0)} % of its median apart (${low.toFixed(2)} to ${high.toFixed(2)})`
     })
   return [...(rounds < leastRounds ? [`${rounds} of at least ${leastRounds} rounds`] : []), ...unstable]
 }

@@ -8,7 +8,7 @@ export type Figures = {
   readonly p50Ms: Spread
   readonly p99Ms: Spread
   readonly p999Ms: Spread
-  /** CPU of the process that answers; not of the database alone, whose processes are many. */
+  /** CPU of the process that answers, or of all of a service with workers; not of the database alone. */
   readonly cpuUs: Spread | null
 }
 
@@ -28,6 +28,18 @@ export type ScenarioResult = {
     readonly ofDatabase: Spread
   }
   /** How far apart the middle half of the rounds is, in parts of the median: of `ratios.perSecond`. */
+  readonly instability: number
+}
+
+/** A service of two workers beside one without, in one scenario. */
+export type WorkersResult = {
+  readonly name: string
+  readonly title: string
+  readonly one: Figures
+  readonly two: Figures
+  /** Of two, in parts of one: of each round, what came one after the other. */
+  readonly ratios: { readonly perSecond: Spread; readonly cpu: Spread }
+  /** Of `ratios.perSecond`, as that of a scenario. */
   readonly instability: number
 }
 
@@ -65,6 +77,8 @@ export type Result = Origin & {
   readonly rounds: number
   readonly secondsOfRound: number
   readonly scenarios: readonly ScenarioResult[]
+  /** Left out when none of the scenarios that are compared was measured, and in results of before there were any. */
+  readonly workers?: readonly WorkersResult[]
   readonly startUpMs: Spread
   readonly memory: readonly MemorySample[]
   readonly bars: readonly Bar[]

@@ -1,6 +1,7 @@
 import { accessSync, constants, writeFileSync } from 'node:fs'
 import { dirname } from 'node:path'
 import { parseArgs } from 'node:util'
+import type { Plan } from './measure.ts'
 import { onStage, type Stage, Stop } from './processes.ts'
 import { showSteps } from './progress.ts'
 import {
@@ -11,14 +12,15 @@ import {
   scaleRows,
   scenarioRows,
   textTable,
+  workersRows,
 } from './report.ts'
 import type { Result, ScaleResult } from './result.ts'
 import { runScale } from './scale.ts'
 import { scenarioOf, scenarios } from './scenarios.ts'
-import { type Plan, runStandard } from './standard.ts'
+import { runStandard } from './standard.ts'
 
 const usage = `Usage: npm run bench -- [OPTIONS]
-  --quick             one short round of each scenario (about a minute and a half)
+  --quick             one short round of each scenario (about two minutes)
   --only a,b          these scenarios: ${scenarios.map(({ name }) => name).join(', ')}
   --rounds N          rounds of each scenario (default 7; quick 1)
   --connections N     clients that ask at a time (default 64)
@@ -75,6 +77,7 @@ const say = (text: string) => process.stdout.write(`${text}\n`)
 function report(result: Result, { quick, strict }: Options): boolean {
   say(`${originText(result)}\n${conditionsText(result)}\n`)
   say(textTable(scenarioRows(result)))
+  if (result.workers !== undefined) say(textTable(workersRows(result.workers)))
   say(textTable(barRows(result.bars)))
   const doubts = doubtsOf(result)
   for (const doubt of doubts) say(doubt)

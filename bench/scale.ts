@@ -1,13 +1,12 @@
 import { statfsSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import pg from 'pg'
-import { type Asking, type Bench, openBench, poolMax, type Sample } from './measure.ts'
+import { type Asking, type Bench, figuresOf, openBench, type Plan, poolMax, type Sample } from './measure.ts'
 import { originOf } from './origin.ts'
 import type { Stage } from './processes.ts'
 import type { Progress } from './progress.ts'
 import type { ScaleResult, SizeResult } from './result.ts'
 import { bigUser, migrate, seed, userIds } from './seed.ts'
-import { figuresOf, type Plan } from './standard.ts'
 
 // The same scenarios on databases of several sizes, all there at once and measured by turns: what else the machine does
 // falls on each.

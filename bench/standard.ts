@@ -1,33 +1,21 @@
 import { barsOf } from './bars.ts'
-import { type Bench, openBench, poolMax, type Sample, type Subject } from './measure.ts'
+import {
+  type Bench,
+  figuresOf,
+  openBench,
+  type Plan,
+  poolMax,
+  ratiosOf,
+  type Sample,
+  type Subject,
+} from './measure.ts'
 import { originOf } from './origin.ts'
 import { rssOf, type Stage } from './processes.ts'
 import type { Progress } from './progress.ts'
-import {
-  type Figures,
-  instabilityOf,
-  type MemorySample,
-  type Result,
-  type ScenarioResult,
-  type Spread,
-  spreadOf,
-} from './result.ts'
+import { instabilityOf, type MemorySample, type Result, type ScenarioResult, spreadOf } from './result.ts'
 import type { Scenario } from './scenarios.ts'
 import { migrate, seed, userIds } from './seed.ts'
-
-export type Plan = {
-  readonly scenarios: readonly Scenario[]
-  readonly rounds: number
-  /** Of a round, in seconds: CPU is counted in ticks of 10 ms. */
-  readonly seconds: number
-  readonly warmUpSeconds: number
-  /** Requests after which memory is judged. */
-  readonly memoryRequests: number
-  /** Looks at memory at least, one a round of the mix, so that there are quarters to compare. */
-  readonly memorySamples: number
-  readonly startUps: number
-  readonly connections: number
-}
+import { measureWorkers } from './two-workers.ts'
 
 const users = 1_024
 const tasksEach = 100
@@ -42,6 +30,7 @@ export async function runStandard(stage: Stage, plan: Plan, progress: Progress):
   const bench = await openBench(stage, address, { users: userIds(users), connections: plan.connections })
   const scenarios: ScenarioResult[] = []
   for (const scenario of plan.scenarios) scenarios.push(await measure(bench, scenario, plan, progress))
+  const workers = await measureWorkers(bench, plan, progress)
   const memory = await fillMemory(bench, plan, progress)
   await bench.close()
   progress.say('start-up')
@@ -62,6 +51,7 @@ export async function runStandard(stage: Stage, plan: Plan, progress: Progress):
     rounds: plan.rounds,
     secondsOfRound: plan.seconds,
     ...measured,
+    ...(workers.length > 0 && { workers }),
     bars: barsOf(measured),
   }
 }
@@ -84,9 +74,7 @@ async function measure(
     }
   }
   const { service, floor, database } = samples
-  const ratio = (key: 'perSecond' | 'cpuUs', others: readonly Sample[]) =>
-    service.map((each, round) => (each[key] ?? 0) / (others[round]?.[key] ?? Number.NaN))
-  const perSecond = ratio('perSecond', floor)
+  const perSecond = ratiosOf('perSecond', service, floor)
   return {
     name,
     title,
@@ -95,23 +83,10 @@ async function measure(
     database: figuresOf(database),
     ratios: {
       perSecond: spreadOf(perSecond),
-      cpu: spreadOf(ratio('cpuUs', floor)),
-      ofDatabase: spreadOf(ratio('perSecond', database)),
+      cpu: spreadOf(ratiosOf('cpuUs', service, floor)),
+      ofDatabase: spreadOf(ratiosOf('perSecond', service, database)),
     },
     instability: instabilityOf(perSecond),
-  }
-}
-
-export function figuresOf(samples: readonly Sample[]): Figures {
-  const of = (key: 'perSecond' | 'p50Ms' | 'p99Ms' | 'p999Ms'): Spread =>
-    spreadOf(samples.map((each) => each[key]))
-  const cpu = samples.flatMap(({ cpuUs }) => cpuUs ?? [])
-  return {
-    perSecond: of('perSecond'),
-    p50Ms: of('p50Ms'),
-    p99Ms: of('p99Ms'),
-    p999Ms: of('p999Ms'),
-    cpuUs: cpu.length === 0 ? null : spreadOf(cpu),
   }
 }
 
