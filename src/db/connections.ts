@@ -34,6 +34,8 @@ export class Connections {
   readonly #waiters = new Set<Waiter>()
   /** Lent out, or being made. */
   #inUse = 0
+  /** Of these: on their way from pg's pool. */
+  #fetching = 0
   #isClosing = false
   readonly #madeAtMs = new WeakMap<pg.PoolClient, number>()
   readonly #broken = new WeakSet<pg.PoolClient>()
@@ -81,7 +83,7 @@ export class Connections {
     if (this.#isClosing) throw stopping()
     const waiter = new Waiter()
     this.#waiters.add(waiter)
-    if (this.#inUse < this.#max) this.#fetch()
+    this.#fetchForWaiting()
     try {
       return await deadline.within(waiter.connection)
     } catch (error) {
@@ -131,10 +133,15 @@ export class Connections {
   /** Has pg's pool find or make a connection, for whoever is first when it is there. */
   #fetch(): void {
     this.#inUse++
+    this.#fetching++
     this.#pool.connect().then(
-      (client) => this.giveBack(client, true),
+      (client) => {
+        this.#fetching--
+        this.giveBack(client, true)
+      },
       (error: unknown) => {
         this.#inUse--
+        this.#fetching--
         // Another connection may have served them all meanwhile.
         this.#next()?.fail(error)
         this.#fetchForWaiting()
@@ -143,7 +150,8 @@ export class Connections {
   }
 
   #fetchForWaiting(): void {
-    if (!this.#isClosing && this.#waiters.size > 0 && this.#inUse < this.#max) this.#fetch()
+    const isOneMissing = this.#waiters.size > this.#fetching && this.#inUse < this.#max
+    if (isOneMissing && !this.#isClosing) this.#fetch()
   }
 
   #isReplaced(client: pg.PoolClient): boolean {

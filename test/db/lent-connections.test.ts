@@ -1,4 +1,6 @@
 import assert from 'node:assert/strict'
+import { once } from 'node:events'
+import { createServer } from 'node:net'
 import { after, test } from 'node:test'
 import pg, { type PoolClient } from 'pg'
 import { Pool, type PoolOptions } from '../../src/db/pool.ts'
@@ -96,6 +98,22 @@ test('a connection that could not be made is told to one who waits, and tried ag
     assert.ok(cause instanceof pg.DatabaseError && cause.code === '3D000')
   }
   assert.deepEqual(pool.usage, { inUse: 0, idle: 0, waiting: 0, max: 1 })
+})
+
+test('no more connections are tried for than wait for one, also where none can be made', async () => {
+  let tried = 0
+  const server = createServer((socket) => {
+    tried++
+    socket.destroy()
+  })
+  await once(server.listen(0, '127.0.0.1'), 'listening')
+  after(() => server.close())
+  const address = server.address()
+  assert.ok(typeof address === 'object' && address !== null)
+  const pool = openPool({ poolMax: 5, connection: { host: '127.0.0.1', port: address.port, ssl: false } })
+  const all = [1, 2, 3].map(() => pool.lend('deadline', pidOf))
+  for (const each of await Promise.allSettled(all)) assert.equal(each.status, 'rejected')
+  assert.equal(tried, 3)
 })
 
 test('when the pool closes, who waits is told so at once, and what is lent may end', async () => {

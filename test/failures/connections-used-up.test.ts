@@ -126,7 +126,7 @@ test('others have taken all connections of the server: 503 until they let go', {
 /** Takes what there is, and then what the service has. One is that of the server's owner. */
 async function takeAllConnections(connection: pg.ClientConfig): Promise<pg.Client[]> {
   const taken: pg.Client[] = []
-  await until('all are taken', async () => {
+  const take = async () => {
     const client = new pg.Client(connection)
     client.on('error', () => {})
     try {
@@ -134,10 +134,15 @@ async function takeAllConnections(connection: pg.ClientConfig): Promise<pg.Clien
       taken.push(client)
     } catch (error) {
       assert.ok(error instanceof pg.DatabaseError && error.code === '53300', String(error))
-      const ofService = `from pg_stat_activity where application_name = 'backend-core'`
-      await taken[0]?.query(`select pg_terminate_backend(pid) ${ofService}`)
     }
-    return taken.length === serverMax - 1
+  }
+  await until('all are taken', async () => {
+    // All at once: the service tries to have its own back at the same time.
+    await Promise.all(Array.from({ length: serverMax - 1 - taken.length }, take))
+    if (taken.length === serverMax - 1) return true
+    const ofService = `from pg_stat_activity where application_name = 'backend-core'`
+    await taken[0]?.query(`select pg_terminate_backend(pid) ${ofService}`)
+    return false
   })
   return taken
 }
