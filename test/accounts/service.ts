@@ -54,7 +54,7 @@ export async function startAccounts(options: Options = {}): Promise<AccountsServ
       logger.debug(event, 'keys')
     },
   )
-  const app = await createApp({ database, verifier, accounts, logger, corsOrigins })
+  const app = await createApp({ database, verifier, accounts, logger, corsOrigins, loopDelay: 'off' })
   const url = await app.listen({ host: '127.0.0.1', port: 0 })
   let stopped = false
   const stop = async () => {

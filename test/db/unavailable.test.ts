@@ -99,7 +99,7 @@ async function serve(
   cleanup.defer(() => network.disconnect())
   if (prepare) await database.prepare()
   const verifier = createVerifier({ secrets: [testSecret], clockToleranceS: 5 })
-  const app = await createApp({ database, verifier, logger: createLogger('silent') })
+  const app = await createApp({ database, verifier, logger: createLogger('silent'), loopDelay: 'off' })
   cleanup.defer(() => app.close())
   cleanup.defer(() => app.server.closeAllConnections())
   const url = await app.listen({ host: '127.0.0.1', port: 0 })
