@@ -1,14 +1,13 @@
 import assert from 'node:assert/strict'
 import { once } from 'node:events'
-import { Agent, get, type IncomingMessage } from 'node:http'
 import { type AddressInfo, createServer } from 'node:net'
 import { test } from 'node:test'
-import { setTimeout as delay } from 'node:timers/promises'
 import pg from 'pg'
 import { signToken } from '../src/cli/sign-token.ts'
 import { newUser, testSecret } from './support/app.ts'
 import { createTestDatabase } from './support/database.ts'
 import { EventSource } from './support/event-source.ts'
+import { askUntilClosed } from './support/kept-connections.ts'
 import { addressOf, eventually, runScript, startService, startServicePipedToHead } from './support/process.ts'
 import { openProxy } from './support/proxy.ts'
 
@@ -90,28 +89,11 @@ test('a request that outlasts SHUTDOWN_TIMEOUT_MS is cut, and the exit is still 
 
 test('SIGTERM: requests on connections that are kept open are answered, whenever they come, until one says close', async () => {
   const service = await startService(environment)
-  const { hostname, port } = new URL(service.url)
   const token = signToken({ secret: testSecret, userId: newUser() })
-  const answered = Promise.withResolvers<void>()
-  let answers = 0
-  // Each asks again and again over one connection, with pauses in which the connection is idle.
-  const clients = Array.from({ length: 20 }, async (_, at) => {
-    const agent = new Agent({ keepAlive: true, maxSockets: 1 })
-    for (;;) {
-      const { promise, resolve, reject } = Promise.withResolvers<IncomingMessage>()
-      const headers = { authorization: `Bearer ${token}` }
-      get({ hostname, port, path: '/api/me/tasks', agent, headers }, resolve).on('error', reject)
-      const answer = await promise
-      for await (const _chunk of answer);
-      assert.equal(answer.statusCode, 200)
-      if (++answers === 100) answered.resolve()
-      if (answer.headers.connection === 'close') return agent.destroy()
-      await delay((at * 10) % 150)
-    }
-  })
-  await answered.promise
+  const clients = askUntilClosed(service.url, token, 100)
+  await clients.answered
   const ended = service.end('SIGTERM')
-  await Promise.all(clients)
+  await clients.stopped
   assert.equal((await ended).code, 0)
 })
 

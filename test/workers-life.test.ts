@@ -1,5 +1,4 @@
 import assert from 'node:assert/strict'
-import { Agent, get, type IncomingMessage } from 'node:http'
 import { join } from 'node:path'
 import { after, test } from 'node:test'
 import { setTimeout as delay } from 'node:timers/promises'
@@ -9,6 +8,7 @@ import { StubbornClient } from './crash/stubborn-client.ts'
 import { newUser, testSecret } from './support/app.ts'
 import { createTestDatabase } from './support/database.ts'
 import { EventSource } from './support/event-source.ts'
+import { askUntilClosed } from './support/kept-connections.ts'
 import { addressOf, eventually, runScript, temporaryFolder } from './support/process.ts'
 import { isAlive, type RunningWorkers, readLog, startWorkers } from './support/workers.ts'
 
@@ -64,27 +64,11 @@ const linesOf = ({ logs }: RunningWorkers, message: string) => logs().filter(({ 
 
 test('SIGTERM under load: no request fails, each worker stops, exit 0, and nothing is left', async () => {
   const service = await startWorkers({ ...environment, SHUTDOWN_DELAY_MS: '500' })
-  const { hostname, port } = new URL(service.url)
   const token = tokenOf(newUser())
   const stream = await EventSource.open(service.url, token)
   await stream.received(1)
-  const answered = Promise.withResolvers<void>()
-  let answers = 0
-  const clients = Array.from({ length: 20 }, async (_, at) => {
-    const agent = new Agent({ keepAlive: true, maxSockets: 1 })
-    for (;;) {
-      const { promise, resolve, reject } = Promise.withResolvers<IncomingMessage>()
-      const headers = { authorization: `Bearer ${token}` }
-      get({ hostname, port, path: '/api/me/tasks', agent, headers }, resolve).on('error', reject)
-      const answer = await promise
-      for await (const _chunk of answer);
-      assert.equal(answer.statusCode, 200)
-      if (++answers === 200) answered.resolve()
-      if (answer.headers.connection === 'close') return agent.destroy()
-      await delay((at * 10) % 150)
-    }
-  })
-  await answered.promise
+  const clients = askUntilClosed(service.url, token, 200)
+  await clients.answered
   const ended = service.end('SIGTERM')
   await eventually(async () => (await fetch(`${service.url}/ready`)).status === 503)
   // Connections are given to the workers in turn: these are of both.
@@ -92,7 +76,7 @@ test('SIGTERM under load: no request fails, each worker stops, exit 0, and nothi
     const ready = await fetch(`${service.url}/ready`, { headers: { connection: 'close' } })
     assert.equal(ready.status, 503)
   }
-  await Promise.all(clients)
+  await clients.stopped
   assert.equal((await ended).code, 0)
   await stream.ended()
   assert.deepEqual(stream.names, ['ready', 'reconnect'])

@@ -2,6 +2,12 @@ import pg from 'pg'
 import type { Deadline } from './deadline.ts'
 import { databaseUnavailable } from './sqlstate.ts'
 
+/**
+ * After a failover all connections are replaced, though not more often than this, in milliseconds: the new server may
+ * be read-only as well for a while.
+ */
+const replaceAllIntervalMs = 250
+
 /** Who waits for a connection. */
 class Waiter {
   readonly sinceMs = performance.now()
@@ -112,7 +118,8 @@ export class Connections {
 
   /** Has no connection lent again that is there now. */
   replaceAll(): void {
-    this.#replacedBeforeMs = performance.now()
+    const now = performance.now()
+    if (now - this.#replacedBeforeMs > replaceAllIntervalMs) this.#replacedBeforeMs = now
   }
 
   /** Waits until all that are lent are back, and closes them; whoever waits for one is told so. */

@@ -46,12 +46,6 @@ const maxWaitingPerConnection = 100
  */
 const defaultMaxWaitMs = 1_000
 
-/**
- * After a failover all connections are replaced, though not more often than this, in milliseconds: the new server may
- * be read-only as well for a while.
- */
-const replaceAllIntervalMs = 250
-
 /** The connections of one process; none is made before it is needed. */
 export class Pool {
   readonly #connections: Connections
@@ -60,7 +54,6 @@ export class Pool {
   readonly #maxWaiting: number
   readonly #maxWaitMs: number
   #lastDoneMs = 0
-  #replacedAllMs = 0
 
   constructor(options: PoolOptions) {
     const { connection, poolMax, deadlineMs = defaultDeadlineMs, onConnectionError } = options
@@ -141,20 +134,13 @@ export class Pool {
       const isRefusal = error instanceof pg.DatabaseError && !isConnectionLost(error)
       isGood = error instanceof UndoneWork ? error.isConnectionGood : isRefusal
       const cause = error instanceof UndoneWork ? error.cause : error
-      if (isReadOnly(cause) || (!isGood && own.isOver())) this.#replaceAll()
+      // What one connection met, the others would meet one by one, and reads would see what is no longer true.
+      if (isReadOnly(cause) || (!isGood && own.isOver())) this.#connections.replaceAll()
       throw error
     } finally {
       if (own !== deadline) own.cancel()
       this.#connections.giveBack(client, isGood)
     }
-  }
-
-  /** What one connection met, the others would meet one by one, and reads would see what is no longer true. */
-  #replaceAll(): void {
-    const now = performance.now()
-    if (now - this.#replacedAllMs <= replaceAllIntervalMs) return
-    this.#replacedAllMs = now
-    this.#connections.replaceAll()
   }
 
   /** The connections at this moment. */
