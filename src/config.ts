@@ -132,7 +132,7 @@ export const settings = {
     'DATABASE_POOL_MAX',
     '10',
     integer(1, 1000),
-    'Connections to the database that one instance opens at most; accounts inside open up to 4 more.',
+    'Connections to the database that one instance opens at most, of which one is a spare from 3 on; accounts inside open up to 4 more.',
   ),
   maxConnections: setting(
     'MAX_CONNECTIONS',

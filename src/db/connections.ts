@@ -8,6 +8,15 @@ import { databaseUnavailable } from './sqlstate.ts'
  */
 const replaceAllIntervalMs = 250
 
+/** When nothing has come back for so long, in milliseconds, the server may be gone, and its connections say nothing of it. */
+const silentAfterMs = 1_000
+/** How often that is looked for, in milliseconds. */
+const watchIntervalMs = 250
+/** How long the spare connection may take to be made, in milliseconds: one tried too early must not outlast a failover. */
+const spareTimeoutMs = 1_000
+/** With fewer connections none is kept as a spare: it would be half of them. */
+const minMaxWithSpare = 3
+
 /** Who waits for a connection. */
 class Waiter {
   readonly sinceMs = performance.now()
@@ -32,9 +41,15 @@ class Waiter {
  * Lends connections out, first come first served. One that comes back goes straight to whoever has waited longest; only
  * when nobody waits is it handed to pg's pool, which keeps it for a while. Under load that saves a request the timers,
  * closures and turns of that pool's own queue.
+ *
+ * When nothing comes back any more (the server is gone without a word, or all wait for locks), those that are idle are not
+ * trusted, and a spare connection is made for who waits: else a server that took over would not be asked before a deadline.
  */
 export class Connections {
+  readonly #onError: (error: unknown) => void
   readonly #pool: pg.Pool
+  readonly #sparePool: pg.Pool | undefined
+  /** Without the spare one. */
   readonly #max: number
   /** In the order in which they get their connections. */
   readonly #waiters = new Set<Waiter>()
@@ -42,6 +57,13 @@ export class Connections {
   #inUse = 0
   /** Of these: on their way from pg's pool. */
   #fetching = 0
+  #isSpareInUse = false
+  /** The spare one while nobody waits, and no other could be had at once. */
+  #idleSpare: pg.PoolClient | undefined
+  readonly #spares = new WeakSet<pg.PoolClient>()
+  /** When the server last answered for a connection that came back, or the first one was lent. */
+  #heardMs = 0
+  #watch: NodeJS.Timeout | undefined
   #isClosing = false
   readonly #madeAtMs = new WeakMap<pg.PoolClient, number>()
   readonly #broken = new WeakSet<pg.PoolClient>()
@@ -53,26 +75,34 @@ export class Connections {
    * @param onError told of connections that break outside a statement; they are replaced
    */
   constructor(config: pg.PoolConfig & { readonly max: number }, onError: (error: unknown) => void) {
-    this.#max = config.max
-    this.#pool = new pg.Pool(config)
-    this.#pool.on('error', onError)
-    this.#pool.on('connect', (client) => {
+    this.#onError = onError
+    const hasSpare = config.max >= minMaxWithSpare
+    this.#max = hasSpare ? config.max - 1 : config.max
+    this.#pool = this.#open({ ...config, max: this.#max })
+    if (hasSpare) this.#sparePool = this.#open({ ...config, max: 1, connectionTimeoutMillis: spareTimeoutMs })
+  }
+
+  #open(config: pg.PoolConfig): pg.Pool {
+    const pool = new pg.Pool(config)
+    pool.on('error', this.#onError)
+    pool.on('connect', (client) => {
       this.#madeAtMs.set(client, performance.now())
       const markBroken = () => this.#broken.add(client)
       client.on('end', markBroken)
       // While a connection is lent out, its errors are not the pool's.
       client.on('error', (error) => {
         markBroken()
-        onError(error)
+        this.#onError(error)
       })
     })
+    return pool
   }
 
   get inUse(): number {
     return this.#inUse
   }
   get idle(): number {
-    return this.#pool.idleCount
+    return this.#pool.idleCount + (this.#idleSpare === undefined ? 0 : 1)
   }
   /** Pieces of work that wait for a connection. */
   get waiting(): number {
@@ -82,6 +112,10 @@ export class Connections {
   get waitingSinceMs(): number | undefined {
     for (const { sinceMs } of this.#waiters) return sinceMs
     return undefined
+  }
+  /** When the server was last heard of, by performance.now(), not counting the time when nothing was asked of it. */
+  get heardMs(): number {
+    return this.#heardMs
   }
 
   /** @throws AppError DATABASE_UNAVAILABLE when there is none in time, or the pool is closing; what connecting failed with */
@@ -96,7 +130,7 @@ export class Connections {
       // One that is there already, though too late, is for the next.
       if (!this.#waiters.delete(waiter))
         waiter.connection.then(
-          (client) => this.giveBack(client, true),
+          (client) => this.#pass(client, true),
           () => {},
         )
       throw error
@@ -105,15 +139,8 @@ export class Connections {
 
   /** @param isGood whether it may be lent again; else it is closed */
   giveBack(client: pg.PoolClient, isGood: boolean): void {
-    const isUsable = isGood && !this.#broken.has(client) && !this.#isReplaced(client)
-    const next = isUsable && !this.#isClosing ? this.#next() : undefined
-    if (next !== undefined) {
-      next.give(client)
-      return
-    }
-    client.release(!isUsable)
-    this.#inUse--
-    this.#fetchForWaiting()
+    if (isGood) this.#heardMs = performance.now()
+    this.#pass(client, isGood)
   }
 
   /** Has no connection lent again that is there now. */
@@ -123,10 +150,12 @@ export class Connections {
   }
 
   /** Waits until all that are lent are back, and closes them; whoever waits for one is told so. */
-  close(): Promise<void> {
+  async close(): Promise<void> {
     this.#isClosing = true
     for (let waiter = this.#next(); waiter !== undefined; waiter = this.#next()) waiter.fail(stopping())
-    return this.#pool.end()
+    clearInterval(this.#watch)
+    this.#dropIdleSpare()
+    await Promise.all([this.#pool.end(), this.#sparePool?.end()])
   }
 
   #next(): Waiter | undefined {
@@ -137,14 +166,34 @@ export class Connections {
     return undefined
   }
 
+  /** Hands a connection on to whoever is first, or puts it away. */
+  #pass(client: pg.PoolClient, isGood: boolean): void {
+    const isUsable = isGood && !this.#broken.has(client) && !this.#isReplaced(client)
+    const next = isUsable && !this.#isClosing ? this.#next() : undefined
+    if (next !== undefined) {
+      next.give(client)
+      return
+    }
+    const isSpare = this.#spares.has(client)
+    if (isSpare) this.#isSpareInUse = false
+    this.#inUse--
+    if (isSpare && isUsable && (this.#areAllInUse || this.#fetching > 0) && !this.#isClosing) {
+      this.#idleSpare = client
+      return
+    }
+    client.release(isSpare || !isUsable)
+    this.#fetchForWaiting()
+  }
+
   /** Has pg's pool find or make a connection, for whoever is first when it is there. */
   #fetch(): void {
+    if (this.#inUse === 0) this.#startWatch()
     this.#inUse++
     this.#fetching++
     this.#pool.connect().then(
       (client) => {
         this.#fetching--
-        this.giveBack(client, true)
+        this.#pass(client, true)
       },
       (error: unknown) => {
         this.#inUse--
@@ -157,8 +206,62 @@ export class Connections {
   }
 
   #fetchForWaiting(): void {
-    const isOneMissing = this.#waiters.size > this.#fetching && this.#inUse < this.#max
-    if (isOneMissing && !this.#isClosing) this.#fetch()
+    if (!this.#areAllInUse && this.#fetching === 0) this.#dropIdleSpare()
+    if (this.#isClosing || this.#waiters.size === 0) return
+    if (this.#idleSpare !== undefined) this.#lendSpare(this.#idleSpare)
+    else if (!this.#areAllInUse && this.#waiters.size > this.#fetching) this.#fetch()
+  }
+
+  get #areAllInUse(): boolean {
+    return this.#inUse - Number(this.#isSpareInUse) >= this.#max
+  }
+
+  #lendSpare(client: pg.PoolClient): void {
+    this.#idleSpare = undefined
+    this.#isSpareInUse = true
+    this.#inUse++
+    this.#pass(client, true)
+  }
+
+  #dropIdleSpare(): void {
+    this.#idleSpare?.release(true)
+    this.#idleSpare = undefined
+  }
+
+  #startWatch(): void {
+    this.#heardMs = performance.now()
+    this.#watch ??= setInterval(() => {
+      if (this.#inUse === 0) {
+        clearInterval(this.#watch)
+        this.#watch = undefined
+      } else if (performance.now() - this.#heardMs > silentAfterMs) {
+        this.#passOverSilence()
+      }
+    }, watchIntervalMs).unref()
+  }
+
+  #passOverSilence(): void {
+    // Once: those that are made from now on are not the ones that say nothing.
+    if (this.#replacedBeforeMs < this.#heardMs) this.#replacedBeforeMs = performance.now()
+    if (this.#waiters.size > 0 && !this.#isSpareInUse) this.#fetchSpare()
+  }
+
+  #fetchSpare(): void {
+    if (this.#sparePool === undefined) return
+    this.#isSpareInUse = true
+    this.#inUse++
+    this.#sparePool.connect().then(
+      (client) => {
+        this.#spares.add(client)
+        this.#pass(client, true)
+      },
+      (error: unknown) => {
+        this.#isSpareInUse = false
+        this.#inUse--
+        // Who waits goes on waiting for those that are in use, until their deadline: they may only be slow.
+        this.#onError(error)
+      },
+    )
   }
 
   #isReplaced(client: pg.PoolClient): boolean {

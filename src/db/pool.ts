@@ -53,7 +53,6 @@ export class Pool {
   readonly #deadlineMs: number
   readonly #maxWaiting: number
   readonly #maxWaitMs: number
-  #lastDoneMs = 0
 
   constructor(options: PoolOptions) {
     const { connection, poolMax, deadlineMs = defaultDeadlineMs, onConnectionError } = options
@@ -76,11 +75,11 @@ export class Pool {
    * busy: that is for the deadline to say.
    */
   get isFull(): boolean {
-    const { waiting, waitingSinceMs } = this.#connections
+    const { waiting, waitingSinceMs, heardMs } = this.#connections
     if (waiting >= this.#maxWaiting) return true
     if (waitingSinceMs === undefined) return false
     const now = performance.now()
-    return now - waitingSinceMs > this.#maxWaitMs && now - this.#lastDoneMs < this.#maxWaitMs
+    return now - waitingSinceMs > this.#maxWaitMs && now - heardMs < this.#maxWaitMs
   }
 
   /** What requests are refused with while as much work waits for a connection as may: to be asked before `lend`. */
@@ -128,7 +127,6 @@ export class Pool {
       const working = work(client, own)
       const result = await (limit === 'none' ? working : own.within(working))
       isGood = true
-      this.#lastDoneMs = performance.now()
       return result
     } catch (error) {
       const isRefusal = error instanceof pg.DatabaseError && !isConnectionLost(error)

@@ -2,10 +2,13 @@ import assert from 'node:assert/strict'
 import { once } from 'node:events'
 import { createServer } from 'node:net'
 import { after, test } from 'node:test'
+import { setTimeout as delay } from 'node:timers/promises'
 import pg, { type PoolClient } from 'pg'
 import { Pool, type PoolOptions } from '../../src/db/pool.ts'
 import { AppError } from '../../src/errors.ts'
 import { createTestDatabase } from '../support/database.ts'
+import { until } from '../support/embedded-place.ts'
+import { openProxy } from '../support/proxy.ts'
 
 const testDatabase = await createTestDatabase()
 after(() => testDatabase.drop())
@@ -114,6 +117,85 @@ test('no more connections are tried for than wait for one, also where none can b
   const all = [1, 2, 3].map(() => pool.lend('deadline', pidOf))
   for (const each of await Promise.allSettled(all)) assert.equal(each.status, 'rejected')
   assert.equal(tried, 3)
+})
+
+/** Connections of the pool, as the server sees them. */
+async function countConnections(): Promise<number> {
+  const [{ count } = { count: -1 }] = await testDatabase.query<{ count: number }>(
+    `select count(*)::int as count from pg_stat_activity
+     where datname = current_database() and application_name = 'backend-core'`,
+  )
+  return count
+}
+
+test('while nothing comes back a spare connection, one of the most there may be, serves who waits, and ends with that', async () => {
+  const pool = openPool({ poolMax: 3 })
+  const holding = [await hold(pool), await hold(pool)]
+  const pids = await Promise.all([1, 2].map(() => pool.lend('deadline', pidOf)))
+  assert.equal(pids[0], pids[1])
+  assert.equal(await pool.lend('deadline', pidOf), pids[0], 'and whoever comes as long as that goes on')
+  assert.equal(await countConnections(), 3)
+  assert.deepEqual(pool.usage, { inUse: 2, idle: 1, waiting: 0, max: 3 })
+  for (const { release } of holding) release()
+  const held = await Promise.all(holding.map(({ done }) => done))
+  assert.ok(pids[0] !== undefined && !held.includes(pids[0]))
+  assert.notEqual(await pool.lend('deadline', pidOf), pids[0])
+  assert.equal(pool.usage.inUse + pool.usage.idle <= 2, true)
+  await until('the spare one is closed', async () => (await countConnections()) <= 2)
+})
+
+test('a spare connection that cannot be made in time is tried again', async () => {
+  let tried = 0
+  const silent = createServer(() => tried++)
+  await once(silent.listen(0, '127.0.0.1'), 'listening')
+  const address = silent.address()
+  assert.ok(typeof address === 'object' && address !== null)
+  const proxy = await openProxy(testDatabase.connection)
+  const pool = openPool({
+    poolMax: 3,
+    connection: { ...testDatabase.connection, ssl: false, host: '127.0.0.1', port: proxy.port },
+  })
+  after(async () => {
+    await proxy.close()
+    silent.close()
+  })
+  const holding = [await hold(pool), await hold(pool)]
+  proxy.lead({ host: '127.0.0.1', port: address.port })
+  const waiting = pool.lend('deadline', pidOf)
+  await until('a spare one is tried for', () => tried === 1)
+  proxy.lead(testDatabase.connection)
+  assert.ok((await waiting) > 0)
+  for (const { release, done } of holding) {
+    release()
+    await done
+  }
+})
+
+test('connections that are idle while nothing comes back are not trusted: new ones are made', async () => {
+  const proxy = await openProxy(testDatabase.connection)
+  const pool = openPool({
+    poolMax: 10,
+    connection: { ...testDatabase.connection, ssl: false, host: '127.0.0.1', port: proxy.port },
+  })
+  after(() => proxy.close())
+  const idle = 9
+  const holding = await Promise.all(Array.from({ length: idle }, () => hold(pool)))
+  for (const { release } of holding) release()
+  await Promise.all(holding.map(({ done }) => done))
+  proxy.silence()
+  const sent: Promise<number>[] = []
+  let served = false
+  while (!served) {
+    const work = pool.lend('deadline', pidOf)
+    sent.push(work)
+    const isServed = work.then(
+      () => true,
+      () => false,
+    )
+    served = await Promise.race([isServed, delay(250, false)])
+  }
+  assert.ok(sent.length < idle, `${sent.length} sent`)
+  for (const hanging of sent.slice(0, -1)) await assert.rejects(hanging, unavailable)
 })
 
 test('when the pool closes, who waits is told so at once, and what is lent may end', async () => {

@@ -50,7 +50,8 @@ test('all connections of the pool wait for locks: every request is answered with
     const sent = Array.from({ length: inFlight }, (_, n) => send(users[n % users.length] ?? assert.fail()))
     // Of those that come at the same moment, some that count as waiting have a connection at once.
     await until('all is taken', () => service.database.usage.waiting >= maxWaiting - poolMax)
-    assert.equal(service.database.usage.inUse, poolMax)
+    // All but the spare one, which is made when nothing has come back for a while.
+    assert.ok(service.database.usage.inUse >= poolMax - 1)
     assert.equal((await service.anonymous().get('/health')).status, 200)
     if (!unlockWhenFull) await Promise.all(sent)
     await unlock()
