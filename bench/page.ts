@@ -7,6 +7,7 @@ import {
   markdownTable,
   originText,
   scaleRows,
+  scaleText,
   scenarioRows,
   workersRows,
 } from './report.ts'
@@ -44,7 +45,11 @@ export function pageOf(page: string, service: Result, scale: ScaleResult): strin
     `${originText(service)}. ${conditionsText(service)}.\n\n${markdownTable(scenarioRows(service))}`,
   )
   const withWorkers = between(withService, 'workers', workersSection(service))
-  return between(withWorkers, 'scale', `${originText(scale)}.\n\n${markdownTable(scaleRows(scale))}`)
+  return between(
+    withWorkers,
+    'scale',
+    `${originText(scale)}. ${scaleText(scale)}.\n\n${markdownTable(scaleRows(scale))}`,
+  )
 }
 
 /** Of a result that does not have it there is none. */

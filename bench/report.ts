@@ -129,6 +129,14 @@ export function doubtsOf({ rounds, scenarios, workers = [] }: Result): string[] 
 }
 
 /** A column for each size: requests a second, and in parts of those at the first size. */
+export function scaleText({ connections, poolMax, rounds, secondsOfRound, settings }: ScaleResult): string {
+  const given = Object.entries(settings).map(([name, value]) => `${name}=${value}`)
+  return (
+    `${connections} connections of clients, ${poolMax} to the database; ${rounds} rounds of ${secondsOfRound} s; ` +
+    `PostgreSQL with ${given.join(', ')}`
+  )
+}
+
 export function scaleRows({ sizes }: ScaleResult): string[][] {
   const [first] = sizes
   const rows = (first?.scenarios ?? []).map(({ title }, at) => {

@@ -123,5 +123,7 @@ export type ScaleResult = Origin & {
   readonly poolMax: number
   readonly rounds: number
   readonly secondsOfRound: number
+  /** Of PostgreSQL, that are not its own. */
+  readonly settings: Readonly<Record<string, string>>
   readonly sizes: readonly SizeResult[]
 }

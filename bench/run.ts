@@ -10,6 +10,7 @@ import {
   doubtsOf,
   originText,
   scaleRows,
+  scaleText,
   scenarioRows,
   textTable,
   workersRows,
@@ -86,7 +87,7 @@ function report(result: Result, { quick, strict }: Options): boolean {
 }
 
 function reportScale(result: ScaleResult): boolean {
-  say(`${originText(result)}\n`)
+  say(`${originText(result)}\n${scaleText(result)}\n`)
   say(textTable(scaleRows(result)))
   return true
 }

@@ -17,13 +17,26 @@ const bigTasks = 100_000
 const askingUsers = 10_240
 /** Measured: 0.9 kB a task with its indexes; the log of writing them and their sorting need room too. */
 const bytesOfTask = 2_200
+/**
+ * What a server of many tasks is given: with PostgreSQL's own 128 MB and 1 GB, creates at 10 million read and write a page for
+ * each of nine they touch, and a checkpoint every few seconds has each logged whole again (docs/scaling.md).
+ */
+const settings = { shared_buffers: '2GB', max_wal_size: '4GB' }
+const bytesOfLog = 4e9
 /** Clients that ask for the first page of one user: few, so that what they wait for is the page and not each other. */
 const pageConnections = 4
+/**
+ * Clients that send batches: 64 of them write some 30 MB of log at a time on the largest database, and wait for longer than
+ * the service lets anyone wait whenever the disk pauses.
+ */
+const batchConnections = 16
 
 type Opened = {
   readonly address: string
   readonly size: Omit<SizeResult, 'scenarios' | 'firstPage'>
   readonly tasksOfBigUser: number
+  /** Who asks, unless said otherwise. */
+  readonly users: readonly string[]
   readonly bench: Bench
   readonly samples: Map<string, Sample[]>
 }
@@ -34,7 +47,7 @@ export async function runScale(
   sizes: readonly number[],
   progress: Progress,
 ): Promise<ScaleResult> {
-  requireSpace(sizes.reduce((sum, each) => sum + each, 0) * bytesOfTask)
+  requireSpace(sizes.reduce((sum, each) => sum + each * bytesOfTask + bytesOfLog, 0))
   const opened: Opened[] = []
   for (const tasks of sizes) opened.push(await open(stage, plan, tasks, progress))
   const take = async (each: Opened, key: string, scenario: string, asking?: Asking) => {
@@ -44,7 +57,14 @@ export async function runScale(
     each.samples.set(key, [...(each.samples.get(key) ?? []), sample])
   }
   for (const { name } of plan.scenarios)
-    for (let round = 0; round < plan.rounds; round++) for (const each of opened) await take(each, name, name)
+    for (let round = 0; round < plan.rounds; round++)
+      for (const each of opened)
+        await take(
+          each,
+          name,
+          name,
+          name === 'batch' ? { users: each.users, connections: batchConnections } : undefined,
+        )
   for (let round = 0; round < plan.rounds; round++) {
     for (const each of opened) {
       const page = (user: string) => ({ users: [user], connections: pageConnections })
@@ -62,6 +82,7 @@ export async function runScale(
     poolMax,
     rounds: plan.rounds,
     secondsOfRound: plan.seconds,
+    settings,
     sizes: opened.map((each) => resultOf(each, plan)),
   }
 }
@@ -79,7 +100,7 @@ async function open(stage: Stage, plan: Plan, tasks: number, progress: Progress)
   const users = Math.max(1, Math.floor(tasks / tasksEach))
   const tasksOfBigUser = tasks >= 10 * bigTasks ? bigTasks : 0
   progress.say(`${tasks.toLocaleString('en')} tasks: starting PostgreSQL`)
-  const address = await stage.startPostgres()
+  const address = await stage.startPostgres(settings)
   await migrate(address)
   const startedAt = performance.now()
   await seed(address, { users, tasksEach, tasksOfBigUser }, progress)
@@ -90,14 +111,13 @@ async function open(stage: Stage, plan: Plan, tasks: number, progress: Progress)
     'select pg_database_size(current_database()) as bytes',
   )
   await client.end()
+  const asking = userIds(users, askingUsers)
   return {
     address,
     tasksOfBigUser,
+    users: asking,
     size: { tasks, users, seedSeconds, databaseBytes: Number(rows[0]?.bytes) },
-    bench: await openBench(stage, address, {
-      users: userIds(users, askingUsers),
-      connections: plan.connections,
-    }),
+    bench: await openBench(stage, address, { users: asking, connections: plan.connections }),
     samples: new Map(),
   }
 }
