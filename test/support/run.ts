@@ -129,6 +129,6 @@ function runTests(cluster: Cluster): Promise<number> {
 }
 
 function defaultFiles(): readonly string[] {
-  if (partitioned) return onUsersData
-  return throughPooler ? throughServices : ['test/**/*.test.ts']
+  if (throughPooler) return throughServices
+  return partitioned ? onUsersData : ['test/**/*.test.ts']
 }
