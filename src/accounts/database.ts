@@ -7,7 +7,7 @@ import {
   type PostgresQueryResult,
 } from 'kysely'
 import pg from 'pg'
-import { databaseUnavailable, toAppError } from '../db/sqlstate.ts'
+import { databaseUnavailable, isReadOnly, toAppError } from '../db/sqlstate.ts'
 import { AppError } from '../errors.ts'
 
 /** Connections that accounts open at most: an instance has these besides DATABASE_POOL_MAX. */
@@ -85,10 +85,27 @@ function watchedPool(pool: pg.Pool, watching: AsyncLocalStorage<Watched>): Postg
       throw known
     }
   }
+  let failovers = 0
+  const madeAfter = new WeakMap<pg.PoolClient, number>()
+  pool.on('connect', (client) => madeAfter.set(client, failovers))
+  const connect = async () => {
+    for (;;) {
+      const client = await pool.connect()
+      if (madeAfter.get(client) === failovers) return client
+      client.release(true)
+    }
+  }
   return {
     options: {},
     end: () => pool.end(),
-    connect: async () => new WatchedClient(await attempt(() => pool.connect()), attempt),
+    async connect() {
+      const client = await attempt(connect)
+      return new WatchedClient(client, attempt, (error) => {
+        // Another server has taken over. The other connections would meet the same one by one, and reads over them see what
+        // is no longer true.
+        if (isReadOnly(error) && madeAfter.get(client) === failovers) failovers++
+      })
+    },
   }
 }
 
@@ -98,11 +115,13 @@ type Attempt = <T>(ask: () => Promise<T>) => Promise<T>
 class WatchedClient implements PostgresPoolClient {
   readonly #client: pg.PoolClient
   readonly #attempt: Attempt
+  readonly #onError: (error: unknown) => void
   #broken = false
 
-  constructor(client: pg.PoolClient, attempt: Attempt) {
+  constructor(client: pg.PoolClient, attempt: Attempt, onError: (error: unknown) => void) {
     this.#client = client
     this.#attempt = attempt
+    this.#onError = onError
   }
 
   query<R>(text: string, values: readonly unknown[]): Promise<PostgresQueryResult<R>>
@@ -117,12 +136,21 @@ class WatchedClient implements PostgresPoolClient {
 
   async #run<R>(text: string, values: readonly unknown[]): Promise<PostgresQueryResult<R>> {
     try {
-      const { rows, rowCount, command } = await this.#attempt(() => this.#client.query(text, [...values]))
+      const { rows, rowCount, command } = await this.#attempt(() => this.#ask(text, values))
       // pg knows commands that Kysely's type leaves out; Kysely compares with those that it knows.
       return { rows, rowCount, command } as PostgresQueryResult<R>
     } catch (error) {
       // A connection whose statement is still under way must not be used again.
       this.#broken ||= !(error instanceof pg.DatabaseError)
+      throw error
+    }
+  }
+
+  async #ask(text: string, values: readonly unknown[]): Promise<pg.QueryResult> {
+    try {
+      return await this.#client.query(text, [...values])
+    } catch (error) {
+      this.#onError(error)
       throw error
     }
   }

@@ -126,3 +126,31 @@ test('a database that is away when accounts are prepared can be tried again', as
   await late.stop()
   await fresh.drop()
 })
+
+test('after a failover none of the connections to the server of before is used again', async () => {
+  const own = await createTestDatabase()
+  const service = await startAccounts({ testDatabase: own })
+  const account = await signUp(service)
+  const setReadOnly = async (value: string) => {
+    await own.query(`begin read write; alter database ${own.name} ${value}; commit`)
+  }
+  const ofAccounts = `from pg_stat_activity where application_name = 'backend-core-accounts' and datname = current_database()`
+  // What a server that took over leaves behind: connections that take no writes, several of them, though new ones do.
+  await setReadOnly('set default_transaction_read_only = on')
+  const session = () => ask(service.url, 'GET', '/api/auth/get-session', { headers: account.bearer })
+  await eventually(async () => {
+    await own.query(`select pg_terminate_backend(pid) ${ofAccounts}`)
+    await Promise.all(Array.from({ length: 8 }, session))
+    const [found] = await own.query<{ count: number }>(`select count(*)::int as count ${ofAccounts}`)
+    return found !== undefined && found.count >= 3
+  })
+  await setReadOnly('reset default_transaction_read_only')
+  const statuses: number[] = []
+  for (const n of [1, 2, 3, 4]) {
+    const json = { name: 'Ada', email: `after-${n}@example.com`, password: 'a-good-one' }
+    statuses.push((await ask(service.url, 'POST', '/api/auth/sign-up/email', { json })).status)
+  }
+  assert.deepEqual(statuses, [503, 200, 200, 200])
+  await service.stop()
+  await own.drop()
+})

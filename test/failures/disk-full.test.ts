@@ -99,7 +99,7 @@ test('there is no room for the log of the database, and it stops: it is started 
       const failedBefore = place.count('restart-failed')
       await until('the server cannot be started', async () => {
         await useUpLog(service).catch(() => {})
-        return place.count('restart-failed') > failedBefore
+        return place.count('restart-failed') >= failedBefore + 5
       })
       const answer = await service.as(newUser()).get('/api/me/tasks')
       assert.deepEqual([answer.status, answer.body.error?.code], [503, 'DATABASE_UNAVAILABLE'])
@@ -112,6 +112,8 @@ test('there is no room for the log of the database, and it stops: it is started 
     throw error
   })
   assert.ok(place.count('restarted') >= 1)
+  for (const event of place.events)
+    if (event.type === 'restart-failed') assert.ok(event.retryInMs <= 1_000, `again in ${event.retryInMs} ms`)
 })
 
 async function serveFrom(place: Place, settings: Readonly<Record<string, string>> = {}) {

@@ -5,7 +5,8 @@ import { type Server, stopServer } from './server.ts'
 import { openOwnedSession, type Session } from './session.ts'
 
 const SHORTEST_PAUSE_MS = 50
-const LONGEST_PAUSE_MS = 5_000
+/** What kept it from starting, as a full disk, may be over: within 2 s it is to serve again. */
+const LONGEST_PAUSE_MS = 1_000
 /** A server that ran this long is started again without a pause; one that dies sooner is not started in a hurry. */
 const STEADY_MS = 10_000
 
