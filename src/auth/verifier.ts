@@ -104,7 +104,7 @@ function sourcesByAlgorithm(sources: readonly KeySource[]): ReadonlyMap<string, 
  * @param options.jwks the issuer whose keys are a JWKS; undefined: asymmetric algorithms are refused
  * @param options.clockToleranceS how far the signer's clock may be from this one, in seconds
  * @param options.nowMs the clock, in milliseconds since the epoch; Date.now by default
- * @param options.cacheSize how many verified tokens are remembered, 10,000 by default; 0 remembers none
+ * @param options.cacheSize how many verified tokens are remembered, 50,000 by default; 0 remembers none
  * @throws RangeError without any source of keys, for a secret of fewer than 32 bytes, and for a tolerance that is
  * negative or no number
  */
@@ -115,7 +115,7 @@ export function createVerifier(options: {
   readonly nowMs?: () => number
   readonly cacheSize?: number
 }): Verifier {
-  const { secrets, jwks, clockToleranceS, nowMs = Date.now, cacheSize = 10_000 } = options
+  const { secrets, jwks, clockToleranceS, nowMs = Date.now, cacheSize = 50_000 } = options
   if (secrets.length === 0 && jwks === undefined) throw new RangeError('there is no secret and no issuer')
   // With NaN every comparison of times would be false, and no token would ever expire.
   if (!Number.isFinite(clockToleranceS) || clockToleranceS < 0) {
