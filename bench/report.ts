@@ -128,7 +128,7 @@ export function doubtsOf({ rounds, scenarios, workers = [] }: Result): string[] 
   return [...(rounds < leastRounds ? [`${rounds} of at least ${leastRounds} rounds`] : []), ...unstable]
 }
 
-/** A column for each size: requests a second, and in parts of those at the first size. */
+/** Under what the sizes were measured. */
 export function scaleText({ connections, poolMax, rounds, secondsOfRound, settings }: ScaleResult): string {
   const given = Object.entries(settings).map(([name, value]) => `${name}=${value}`)
   return (
@@ -137,6 +137,7 @@ export function scaleText({ connections, poolMax, rounds, secondsOfRound, settin
   )
 }
 
+/** A column for each size: requests a second, and in parts of those at the first size. */
 export function scaleRows({ sizes }: ScaleResult): string[][] {
   const [first] = sizes
   const rows = (first?.scenarios ?? []).map(({ title }, at) => {
