@@ -53,7 +53,7 @@ export class Connections {
   readonly #max: number
   /** In the order in which they get their connections. */
   readonly #waiters = new Set<Waiter>()
-  /** Lent out, or being made. */
+  /** Lent out, or being made; without the spare one. */
   #inUse = 0
   /** Of these: on their way from pg's pool. */
   #fetching = 0
@@ -99,7 +99,7 @@ export class Connections {
   }
 
   get inUse(): number {
-    return this.#inUse
+    return this.#inUse + Number(this.#isSpareInUse)
   }
   get idle(): number {
     return this.#pool.idleCount + (this.#idleSpare === undefined ? 0 : 1)
@@ -176,7 +176,7 @@ export class Connections {
     }
     const isSpare = this.#spares.has(client)
     if (isSpare) this.#isSpareInUse = false
-    this.#inUse--
+    else this.#inUse--
     if (isSpare && isUsable && (this.#areAllInUse || this.#fetching > 0) && !this.#isClosing) {
       this.#idleSpare = client
       return
@@ -187,7 +187,7 @@ export class Connections {
 
   /** Has pg's pool find or make a connection, for whoever is first when it is there. */
   #fetch(): void {
-    if (this.#inUse === 0) this.#startWatch()
+    if (this.inUse === 0) this.#startWatch()
     this.#inUse++
     this.#fetching++
     this.#pool.connect().then(
@@ -213,13 +213,12 @@ export class Connections {
   }
 
   get #areAllInUse(): boolean {
-    return this.#inUse - Number(this.#isSpareInUse) >= this.#max
+    return this.#inUse >= this.#max
   }
 
   #lendSpare(client: pg.PoolClient): void {
     this.#idleSpare = undefined
     this.#isSpareInUse = true
-    this.#inUse++
     this.#pass(client, true)
   }
 
@@ -231,7 +230,7 @@ export class Connections {
   #startWatch(): void {
     this.#heardMs = performance.now()
     this.#watch ??= setInterval(() => {
-      if (this.#inUse === 0) {
+      if (this.inUse === 0) {
         clearInterval(this.#watch)
         this.#watch = undefined
       } else if (performance.now() - this.#heardMs > silentAfterMs) {
@@ -249,7 +248,6 @@ export class Connections {
   #fetchSpare(): void {
     if (this.#sparePool === undefined) return
     this.#isSpareInUse = true
-    this.#inUse++
     this.#sparePool.connect().then(
       (client) => {
         this.#spares.add(client)
@@ -257,7 +255,6 @@ export class Connections {
       },
       (error: unknown) => {
         this.#isSpareInUse = false
-        this.#inUse--
         // Who waits goes on waiting for those that are in use, until their deadline: they may only be slow.
         this.#onError(error)
       },

@@ -144,6 +144,24 @@ test('while nothing comes back a spare connection, one of the most there may be,
   await until('the spare one is closed', async () => (await countConnections()) <= 2)
 })
 
+test('a pool of two has none to spare: both serve', async () => {
+  const pool = openPool({ poolMax: 2 })
+  for (const { release, done } of await Promise.all([hold(pool), hold(pool)])) {
+    release()
+    await done
+  }
+  assert.deepEqual(pool.usage, { inUse: 0, idle: 2, waiting: 0, max: 2 })
+})
+
+test('a pool closes though its spare connection is there and nobody has it', { timeout: 15_000 }, async () => {
+  const pool = new Pool({ connection: testDatabase.connection, poolMax: 3 })
+  const holding = [await hold(pool), await hold(pool)]
+  await pool.lend('deadline', pidOf)
+  const closing = pool.close()
+  for (const { release } of holding) release()
+  await closing
+})
+
 test('a spare connection that cannot be made in time is tried again', async () => {
   let tried = 0
   const silent = createServer(() => tried++)
