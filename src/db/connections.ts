@@ -154,7 +154,7 @@ export class Connections {
     this.#isClosing = true
     for (let waiter = this.#next(); waiter !== undefined; waiter = this.#next()) waiter.fail(stopping())
     clearInterval(this.#watch)
-    this.#dropIdleSpare()
+    // An idle spare one goes when the first of the others comes back.
     await Promise.all([this.#pool.end(), this.#sparePool?.end()])
   }
 

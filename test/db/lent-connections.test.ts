@@ -153,7 +153,9 @@ test('a pool of two has none to spare: both serve', async () => {
   assert.deepEqual(pool.usage, { inUse: 0, idle: 2, waiting: 0, max: 2 })
 })
 
-test('a pool closes though its spare connection is there and nobody has it', { timeout: 15_000 }, async () => {
+test('a pool closes though its spare connection is there and nobody has it', {
+  timeout: 15_000,
+}, async () => {
   const pool = new Pool({ connection: testDatabase.connection, poolMax: 3 })
   const holding = [await hold(pool), await hold(pool)]
   await pool.lend('deadline', pidOf)
