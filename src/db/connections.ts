@@ -1,4 +1,5 @@
 import pg from 'pg'
+import { LinkedList } from '../lib/linked-list.ts'
 import type { Deadline } from './deadline.ts'
 import { databaseUnavailable } from './sqlstate.ts'
 
@@ -52,7 +53,7 @@ export class Connections {
   /** Without the spare one. */
   readonly #max: number
   /** In the order in which they get their connections. */
-  readonly #waiters = new Set<Waiter>()
+  readonly #waiters = new LinkedList<Waiter>()
   /** Lent out, or being made; without the spare one. */
   #inUse = 0
   /** Of these: on their way from pg's pool. */
@@ -110,8 +111,7 @@ export class Connections {
   }
   /** Since when the first of them waits, by performance.now(); undefined when none does. */
   get waitingSinceMs(): number | undefined {
-    for (const { sinceMs } of this.#waiters) return sinceMs
-    return undefined
+    return this.#waiters.first?.sinceMs
   }
   /** When the server was last heard of, by performance.now(), not counting the time when nothing was asked of it. */
   get heardMs(): number {
@@ -122,13 +122,13 @@ export class Connections {
   async take(deadline: Deadline): Promise<pg.PoolClient> {
     if (this.#isClosing) throw stopping()
     const waiter = new Waiter()
-    this.#waiters.add(waiter)
+    const place = this.#waiters.append(waiter)
     this.#fetchForWaiting()
     try {
       return await deadline.within(waiter.connection)
     } catch (error) {
       // One that is there already, though too late, is for the next.
-      if (!this.#waiters.delete(waiter))
+      if (!this.#waiters.remove(place))
         waiter.connection.then(
           (client) => this.#pass(client, true),
           () => {},
@@ -152,24 +152,17 @@ export class Connections {
   /** Waits until all that are lent are back, and closes them; whoever waits for one is told so. */
   async close(): Promise<void> {
     this.#isClosing = true
-    for (let waiter = this.#next(); waiter !== undefined; waiter = this.#next()) waiter.fail(stopping())
+    for (let waiter = this.#waiters.shift(); waiter !== undefined; waiter = this.#waiters.shift())
+      waiter.fail(stopping())
     clearInterval(this.#watch)
     // An idle spare one goes when the first of the others comes back.
     await Promise.all([this.#pool.end(), this.#sparePool?.end()])
   }
 
-  #next(): Waiter | undefined {
-    for (const waiter of this.#waiters) {
-      this.#waiters.delete(waiter)
-      return waiter
-    }
-    return undefined
-  }
-
   /** Hands a connection on to whoever is first, or puts it away. */
   #pass(client: pg.PoolClient, isGood: boolean): void {
     const isUsable = isGood && !this.#broken.has(client) && !this.#isReplaced(client)
-    const next = isUsable && !this.#isClosing ? this.#next() : undefined
+    const next = isUsable && !this.#isClosing ? this.#waiters.shift() : undefined
     if (next !== undefined) {
       next.give(client)
       return
@@ -199,7 +192,7 @@ export class Connections {
         this.#inUse--
         this.#fetching--
         // Another connection may have served them all meanwhile.
-        this.#next()?.fail(error)
+        this.#waiters.shift()?.fail(error)
         this.#fetchForWaiting()
       },
     )

@@ -1,3 +1,4 @@
+import { LinkedList } from '../lib/linked-list.ts'
 import type { Deadline } from './deadline.ts'
 import type { Exchange, Preparation } from './exchange.ts'
 import { migrate, pendingMigrations, requireServerVersion } from './migrate.ts'
@@ -120,7 +121,7 @@ class PostgresDatabase implements Database {
   readonly observer: Observer = { run: (statement, values) => this.#observe(statement, values) }
   readonly #pool: Pool
   readonly #options: DatabaseOptions
-  readonly #underWay = new Set<Exchange>()
+  readonly #underWay = new LinkedList<Exchange>()
   #preparation: Preparation = 'named'
   #prepared = false
   #roundTrips = 0

@@ -1,4 +1,5 @@
 import type { ClientBase } from 'pg'
+import type { LinkedList } from '../lib/linked-list.ts'
 import { Exchange, type Preparation, preparedName, type Step } from './exchange.ts'
 import { enterScope } from './scope.ts'
 import { type Call, call, type Shape, type Statement, type ValuesOf } from './sql.ts'
@@ -164,10 +165,15 @@ export class Transaction {
 export class ClientSession implements Session {
   readonly #client: ClientBase
   readonly #preparation: Preparation
-  readonly #underWay: Set<Exchange>
+  readonly #underWay: LinkedList<Exchange>
   readonly #onExchange: () => void
 
-  constructor(client: ClientBase, preparation: Preparation, underWay: Set<Exchange>, onExchange: () => void) {
+  constructor(
+    client: ClientBase,
+    preparation: Preparation,
+    underWay: LinkedList<Exchange>,
+    onExchange: () => void,
+  ) {
     this.#client = client
     this.#preparation = preparation
     this.#underWay = underWay
@@ -176,13 +182,13 @@ export class ClientSession implements Session {
 
   async exchange(steps: readonly Step[]): Promise<string> {
     const exchange = new Exchange(steps, this.#preparation)
-    this.#underWay.add(exchange)
+    const place = this.#underWay.append(exchange)
     this.#onExchange()
     try {
       this.#client.query(exchange)
       return await exchange.result
     } finally {
-      this.#underWay.delete(exchange)
+      this.#underWay.remove(place)
     }
   }
 }

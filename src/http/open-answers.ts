@@ -1,5 +1,6 @@
 import type { ServerResponse } from 'node:http'
 import type { Socket } from 'node:net'
+import { LinkedList, type ListNode } from '../lib/linked-list.ts'
 import { allowedMs, type Patience } from './slow-clients.ts'
 
 export type SlowReaderBounds = {
@@ -12,6 +13,8 @@ export type SlowReaderBounds = {
 /** Since when it is its client's turn, and what the connection had been given before; undefined while others come first. */
 type Turn = { readonly sinceMs: number; readonly bytesBefore: number } | undefined
 
+type OpenAnswer = { readonly response: ServerResponse; turn: Turn; sent: ListNode<OpenAnswer> | undefined }
+
 /** Cutting these would free next to nothing, in bytes. */
 const worthCuttingBytes = 65_536
 
@@ -20,24 +23,26 @@ const worthCuttingBytes = 65_536
  * reads would otherwise be kept for ever.
  */
 export class OpenAnswers {
-  readonly #bySocket = new WeakMap<Socket, Set<ServerResponse>>()
+  readonly #bySocket = new WeakMap<Socket, LinkedList<OpenAnswer>>()
   /** Those that were handed over to be sent, longest ago first. Streams of events see to their readers themselves. */
-  readonly #sent = new Map<ServerResponse, Turn>()
+  readonly #sent = new LinkedList<OpenAnswer>()
 
   /** A request has come. */
   add(response: ServerResponse): void {
     const { socket } = response.req
-    const answers = this.#bySocket.get(socket) ?? new Set()
-    this.#bySocket.set(socket, answers.add(response))
+    const answers = this.#bySocket.get(socket) ?? new LinkedList()
+    this.#bySocket.set(socket, answers)
+    const answer: OpenAnswer = { response, turn: undefined, sent: undefined }
+    const open = answers.append(answer)
     response.once('close', () => {
-      answers.delete(response)
-      this.#sent.delete(response)
+      answers.remove(open)
+      if (answer.sent !== undefined) this.#sent.remove(answer.sent)
     })
   }
 
   /** The answers that a connection has under way, in their order, those that have not begun included. */
   on(socket: Socket): readonly ServerResponse[] {
-    return [...(this.#bySocket.get(socket) ?? [])]
+    return Array.from(this.#bySocket.get(socket) ?? [], ({ response }) => response)
   }
 
   /** How many requests of a connection are not answered to the end. */
@@ -47,7 +52,11 @@ export class OpenAnswers {
 
   /** An answer is about to be sent: from now on it is its client's turn. */
   sent(response: ServerResponse): void {
-    this.#sent.set(response, turnOf(response))
+    for (const answer of this.#bySocket.get(response.req.socket) ?? []) {
+      if (answer.response !== response) continue
+      answer.turn = turnOf(response)
+      answer.sent ??= this.#sent.append(answer)
+    }
   }
 
   /**
@@ -60,10 +69,11 @@ export class OpenAnswers {
     const now = performance.now()
     let unreadBytes = 0
     let cut = 0
-    for (const [response, begun] of this.#sent) {
+    for (const answer of this.#sent) {
+      const { response } = answer
       const { socket, writableLength } = response
-      const turn = begun ?? turnOf(response)
-      if (begun === undefined) this.#sent.set(response, turn)
+      answer.turn ??= turnOf(response)
+      const { turn } = answer
       const isSlow =
         socket !== null &&
         turn !== undefined &&
@@ -81,7 +91,8 @@ export class OpenAnswers {
   #cutOldest(bytesToFree: number): number {
     let left = bytesToFree
     let cut = 0
-    for (const { req } of this.#sent.keys()) {
+    for (const { response } of this.#sent) {
+      const { req } = response
       if (left <= 0) break
       const bytes = this.on(req.socket).reduce((sum, { writableLength }) => sum + writableLength, 0)
       if (req.socket.destroyed || bytes < worthCuttingBytes) continue
