@@ -1,5 +1,6 @@
 import type { Socket } from 'node:net'
 import type { FastifyInstance } from 'fastify'
+import { LinkedList, type ListNode } from '../lib/linked-list.ts'
 import { whileOpen } from './slow-clients.ts'
 
 /** How long a connection without a request has to send one when the server closes, in milliseconds. */
@@ -13,14 +14,22 @@ const reportMs = 10_000
  * Node takes them for busy, and would wait for them for as long as for a request.
  */
 export function closeUnusedConnections(app: FastifyInstance): void {
-  const unused = new Set<Socket>()
-  // One function for all: thousands of idle streams keep nothing of this.
-  function forget(this: Socket): void {
-    unused.delete(this)
+  const unused = new LinkedList<Socket>()
+  const places = new WeakMap<Socket, ListNode<Socket>>()
+  const forget = (socket: Socket): boolean => {
+    const place = places.get(socket)
+    places.delete(socket)
+    return place !== undefined && unused.remove(place)
   }
-  app.server.on('connection', (socket) => unused.add(socket.on('close', forget)))
+  // One function for all: thousands of idle streams keep nothing of this.
+  function forgetClosed(this: Socket): void {
+    forget(this)
+  }
+  app.server.on('connection', (socket) => {
+    places.set(socket.on('close', forgetClosed), unused.append(socket))
+  })
   app.server.on('request', ({ socket }) => {
-    if (unused.delete(socket)) socket.off('close', forget)
+    if (forget(socket)) socket.off('close', forgetClosed)
   })
   app.addHook('preClose', (done) => {
     setTimeout(() => {

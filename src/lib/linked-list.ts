@@ -55,6 +55,13 @@ export class LinkedList<T> implements Iterable<T> {
     return true
   }
 
+  /** The first node whose value passes. */
+  find(test: (value: T) => boolean): ListNode<T> | undefined {
+    let link = this.#first
+    while (link !== undefined && !test(link.value)) link = link.next
+    return link
+  }
+
   /** Takes the first value out. */
   shift(): T | undefined {
     const link = this.#first

@@ -1,3 +1,4 @@
+import { LinkedList, type ListNode } from '../lib/linked-list.ts'
 import { type Bucket, LocalBuckets } from './local-buckets.ts'
 import type { SharedBuckets } from './rate-limiter.ts'
 
@@ -18,6 +19,8 @@ type Waiting = {
   readonly resolves: ((bucket: Bucket | undefined) => void)[]
 }
 
+type Asked = { readonly id: number; readonly waiting: Waiting; readonly timer: NodeJS.Timeout }
+
 /**
  * Buckets that another process keeps, which answers with `KeptBuckets`. What is asked during one turn of the event loop
  * goes in one message. While an answer is overdue nobody waits: `take` returns undefined at once, until one comes.
@@ -25,7 +28,7 @@ type Waiting = {
 export class AskedBuckets implements SharedBuckets {
   readonly #send: (asks: Asks) => void
   readonly #answerTimeoutMs: number
-  readonly #underWay = new Map<number, { readonly waiting: Waiting; readonly timer: NodeJS.Timeout }>()
+  readonly #underWay = new LinkedList<Asked>()
   #next: Waiting | undefined
   #lastId = 0
   #isAway = false
@@ -49,13 +52,16 @@ export class AskedBuckets implements SharedBuckets {
   /** Takes an answer in. */
   receive({ id, buckets }: Answers): void {
     this.#isAway = false
-    this.#settle(id, buckets)
+    // Answers come in the order of the asks, as a rule.
+    const asked = this.#underWay.find((each) => each.id === id)
+    if (asked !== undefined) this.#settle(asked, buckets)
   }
 
   /** The other process is gone: nothing will be answered. */
   lose(): void {
     this.#isAway = true
-    for (const id of this.#underWay.keys()) this.#settle(id, [])
+    for (let asked = this.#underWay.shift(); asked !== undefined; asked = this.#underWay.shift())
+      resolveAll(asked, [])
   }
 
   #flush(): void {
@@ -66,22 +72,24 @@ export class AskedBuckets implements SharedBuckets {
     const timer = setTimeout(() => {
       // What has arrived while this process was busy is read first.
       setImmediate(() => {
-        if (!this.#underWay.has(id)) return
-        this.#isAway = true
-        this.#settle(id, [])
+        if (this.#settle(asked, [])) this.#isAway = true
       })
     }, this.#answerTimeoutMs)
-    this.#underWay.set(id, { waiting, timer })
+    const asked = this.#underWay.append({ id, waiting, timer })
     this.#send({ id, takes: waiting.takes })
   }
 
-  #settle(id: number, buckets: readonly Bucket[]): void {
-    const asked = this.#underWay.get(id)
-    if (asked === undefined) return
-    this.#underWay.delete(id)
-    clearTimeout(asked.timer)
-    for (const [index, resolve] of asked.waiting.resolves.entries()) resolve(buckets[index])
+  /** @returns whether it was still under way */
+  #settle(asked: ListNode<Asked>, buckets: readonly Bucket[]): boolean {
+    if (!this.#underWay.remove(asked)) return false
+    resolveAll(asked.value, buckets)
+    return true
   }
+}
+
+function resolveAll({ waiting, timer }: Asked, buckets: readonly Bucket[]): void {
+  clearTimeout(timer)
+  for (const [index, resolve] of waiting.resolves.entries()) resolve(buckets[index])
 }
 
 /** The buckets of all limits, by the name before the first `:` of a key, for other processes to ask. */

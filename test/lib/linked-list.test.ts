@@ -33,6 +33,8 @@ test('values are in the order in which they were added, whatever was taken out i
         }
         assert.deepEqual([...list], expected)
         assert.deepEqual([list.first, list.size], [expected[0], expected.length])
+        const middle = expected[expected.length >> 1]
+        assert.equal(list.find((value) => value === middle)?.value, middle)
       }
     }),
   )
