@@ -27,7 +27,9 @@ test('the image runs the service as an ordinary user, for production, on all add
   assert.deepEqual(instructions('USER'), ['node'])
   assert.match(String(instructions('ENV')), /NODE_ENV=production HOST=0\.0\.0\.0/)
   assert.deepEqual(instructions('EXPOSE'), ['8000'])
-  assert.deepEqual(instructions('CMD'), ['["node", "--max-semi-space-size=8", "--heap-growing-percent=50", "src/main.ts"]'])
+  assert.deepEqual(instructions('CMD'), [
+    '["node", "--max-semi-space-size=8", "--heap-growing-percent=50", "src/main.ts"]',
+  ])
   assert.match(scripts.start, /\bnode .*src\/main\.ts$/)
 })
 
