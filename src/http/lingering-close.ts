@@ -19,9 +19,10 @@ const longLinger: Linger = { maxMs: 10_000, maxBytes: 134_217_728 }
  * to an unread body ends the connection; on others the rest of a body is read for a time, and the connection serves on.
  */
 export function lingerOverBodies(app: FastifyInstance): void {
-  app.addHook('onSend', async ({ raw, routeOptions }, reply, payload: unknown) => {
+  app.addHook('onSend', async (request, reply, payload: unknown) => {
+    const { raw } = request
     if (raw.complete || typeof payload !== 'string' || raw.method === 'HEAD') return payload
-    const isLong = routeOptions.config.longBody === true
+    const isLong = request.routeOptions.config.longBody === true
     const isLast = reply.getHeader('connection') === 'close' || !reply.raw.shouldKeepAlive
     if (!isLong && !isLast) return payload
     reply.header('connection', 'close').header('content-length', Buffer.byteLength(payload))
