@@ -122,8 +122,8 @@ function validateRequest(request: FastifyRequest, checks: readonly Check[], sche
 function readNumbersAndBooleans(query: unknown, schema: unknown): void {
   const properties = isRecord(schema) && isRecord(schema.properties) ? schema.properties : {}
   if (!isRecord(query)) return
-  for (const [name, property] of Object.entries(properties)) {
-    const text = query[name]
+  for (const [name, text] of Object.entries(query)) {
+    const property = Object.hasOwn(properties, name) ? properties[name] : undefined
     if (typeof text !== 'string' || !isRecord(property)) continue
     if (property.type === 'integer' && /^(?:0|-?[1-9]\d{0,14})$/.test(text)) query[name] = Number(text)
     if (property.type === 'boolean' && (text === 'true' || text === 'false')) query[name] = text === 'true'

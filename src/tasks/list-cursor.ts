@@ -11,17 +11,16 @@ export function writePlace(binding: readonly string[], { value, id }: Place): st
 }
 
 /**
- * The place that a cursor holds, or undefined without one.
+ * The place that a cursor holds.
  *
  * @param isValue whether the list's sort column can have this value
  * @throws AppError INVALID_CURSOR when it is damaged, or was made with another binding
  */
 export function readPlace(
   binding: readonly string[],
-  cursor: string | undefined,
+  cursor: string,
   isValue: (text: string) => boolean,
-): Place | undefined {
-  if (cursor === undefined) return undefined
+): Place {
   const [value, id] = decodeCursor(cursor, binding) ?? []
   // Whoever knows how a cursor is made can make one that holds anything.
   if (typeof value !== 'string' || typeof id !== 'string' || !isValue(value) || !uuidForm.test(id)) {
@@ -64,5 +63,5 @@ export function writeCursor(userId: string, list: List, last: Task): string {
  * @throws AppError INVALID_CURSOR when it is damaged, or was made for another user, filter or sort
  */
 export function readCursor(userId: string, list: List, cursor: string | undefined): Place | undefined {
-  return readPlace(bindingOf(userId, list), cursor, isValueOf[list.sort])
+  return cursor === undefined ? undefined : readPlace(bindingOf(userId, list), cursor, isValueOf[list.sort])
 }

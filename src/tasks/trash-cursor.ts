@@ -18,5 +18,5 @@ export function writeTrashCursor(userId: string, last: TrashedTask): string {
  * @throws AppError INVALID_CURSOR when it is damaged, or was made for another user or list
  */
 export function readTrashCursor(userId: string, cursor: string | undefined): Place | undefined {
-  return readPlace(bindingOf(userId), cursor, isTime)
+  return cursor === undefined ? undefined : readPlace(bindingOf(userId), cursor, isTime)
 }
