@@ -52,11 +52,12 @@ export class OpenAnswers {
 
   /** An answer is about to be sent: from now on it is its client's turn. */
   sent(response: ServerResponse): void {
-    for (const answer of this.#bySocket.get(response.req.socket) ?? []) {
-      if (answer.response !== response) continue
-      answer.turn = turnOf(response)
-      answer.sent ??= this.#sent.append(answer)
-    }
+    const answers = this.#bySocket.get(response.req.socket)
+    const answer = answers?.find((each) => each.response === response)?.value
+    // Its client may have gone.
+    if (answer === undefined) return
+    answer.turn = turnOf(response)
+    answer.sent ??= this.#sent.append(answer)
   }
 
   /**
