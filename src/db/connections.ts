@@ -1,7 +1,7 @@
 import pg from 'pg'
 import { LinkedList } from '../lib/linked-list.ts'
 import type { Deadline } from './deadline.ts'
-import { databaseUnavailable } from './sqlstate.ts'
+import { stopping } from './sqlstate.ts'
 
 /**
  * After a failover all connections are replaced, though not more often than this, in milliseconds: the new server may
@@ -118,12 +118,16 @@ export class Connections {
     return this.#heardMs
   }
 
-  /** @throws AppError DATABASE_UNAVAILABLE when there is none in time, or the pool is closing; what connecting failed with */
-  async take(deadline: Deadline): Promise<pg.PoolClient> {
+  /**
+   * @param deadline until which one is waited for; without it, until there is one
+   * @throws AppError DATABASE_UNAVAILABLE when there is none in time, or the pool is closing; what connecting failed with
+   */
+  async take(deadline?: Deadline): Promise<pg.PoolClient> {
     if (this.#isClosing) throw stopping()
     const waiter = new Waiter()
     const place = this.#waiters.append(waiter)
     this.#fetchForWaiting()
+    if (deadline === undefined) return waiter.connection
     try {
       return await deadline.within(waiter.connection)
     } catch (error) {
@@ -139,8 +143,13 @@ export class Connections {
 
   /** @param isGood whether it may be lent again; else it is closed */
   giveBack(client: pg.PoolClient, isGood: boolean): void {
-    if (isGood) this.#heardMs = performance.now()
+    if (isGood) this.hear()
     this.#pass(client, isGood)
+  }
+
+  /** Takes note of an answer of the server. */
+  hear(): void {
+    this.#heardMs = performance.now()
   }
 
   /** Has no connection lent again that is there now. */
@@ -257,8 +266,4 @@ export class Connections {
   #isReplaced(client: pg.PoolClient): boolean {
     return (this.#madeAtMs.get(client) ?? 0) < this.#replacedBeforeMs
   }
-}
-
-function stopping(): Error {
-  return databaseUnavailable(new Error('The service is stopping'))
 }

@@ -1,9 +1,8 @@
-import { LinkedList } from '../lib/linked-list.ts'
 import type { Deadline } from './deadline.ts'
-import type { Exchange, Preparation } from './exchange.ts'
 import { migrate, pendingMigrations, requireServerVersion } from './migrate.ts'
 import { type LendLimit, Pool, type PoolOptions, type PoolUsage, UndoneWork } from './pool.ts'
 import { enterObserverScope, enterScope } from './scope.ts'
+import { type Session, Sessions } from './sessions.ts'
 import {
   type Call,
   call,
@@ -13,8 +12,8 @@ import {
   toValues,
   type ValuesOf,
 } from './sql.ts'
-import { databaseUnavailable, isConflict, isConnectionLost, isPreparedStatementLost } from './sqlstate.ts'
-import { ClientSession, reading, Transaction, type TransactionOptions } from './transaction.ts'
+import { databaseUnavailable } from './sqlstate.ts'
+import { reading, Transaction, type TransactionOptions } from './transaction.ts'
 import { verifyWall } from './wall.ts'
 
 declare const scopeBrand: unique symbol
@@ -37,6 +36,11 @@ export type UserScope = {
     statement: Statement<P, R>,
     values: ValuesOf<P>,
   ): Promise<ValuesOf<R>[]>
+  /**
+   * The same for a statement that reads little along an index and waits for no lock: it goes over a connection on which
+   * others' reads are under way, which costs less, but who comes behind it waits with it. `call` of sql.ts makes it.
+   */
+  runShort<R extends Shape>(call: Call<R>): Promise<ValuesOf<R>[]>
   /**
    * Runs statements one after the other in one round trip, in a transaction of their own or in the open one. Each sees
    * what those before it did, and what others committed meanwhile. `call` of sql.ts makes them.
@@ -121,18 +125,17 @@ class PostgresDatabase implements Database {
   readonly observer: Observer = { run: (statement, values) => this.#observe(statement, values) }
   readonly #pool: Pool
   readonly #options: DatabaseOptions
-  readonly #underWay = new LinkedList<Exchange>()
-  #preparation: Preparation = 'named'
+  readonly #sessions: Sessions
   #prepared = false
-  #roundTrips = 0
 
   constructor(options: DatabaseOptions) {
     this.#pool = new Pool(options)
+    this.#sessions = new Sessions(this.#pool, () => options.onPreparedStatementLost?.())
     this.#options = options
   }
 
   get roundTrips(): number {
-    return this.#roundTrips
+    return this.#sessions.roundTrips
   }
   get usage(): PoolUsage {
     return this.#pool.usage
@@ -149,6 +152,7 @@ class PostgresDatabase implements Database {
     return brand<UserScope>({
       userId,
       run: (statement, values) => admitted(() => this.#run(userId, statement, values)),
+      runShort: (each) => admitted(() => this.#runShort(userId, each)),
       runAll: (calls) => admitted(() => this.#runAll(userId, calls)),
       transaction: (work, options = {}) => admitted(() => this.#transaction(userId, work, options)),
     })
@@ -175,8 +179,7 @@ class PostgresDatabase implements Database {
   }
 
   close(): Promise<void> {
-    for (const exchange of this.#underWay)
-      exchange.handleError(databaseUnavailable(new Error('The service is stopping')))
+    this.#sessions.giveUp()
     return this.#pool.close()
   }
 
@@ -192,6 +195,18 @@ class PostgresDatabase implements Database {
     })
     if (statement.writes) this.#options.onCommit?.(userId)
     return rows
+  }
+
+  async #runShort<R extends Shape>(userId: string, each: Call<R>): Promise<ValuesOf<R>[]> {
+    if (each.statement.writes) throw new Error(`${each.statement.name} writes, and so may wait for a lock`)
+    this.#requirePrepared()
+    let found: ValuesOf<R>[] = []
+    await this.#sessions.share((deadline) => {
+      const { step, rows } = reading(each, userId)
+      found = rows
+      return [enterScope(userId, deadline.remainingMs()), step]
+    })
+    return found
   }
 
   async #runAll<const C extends readonly Call[]>(userId: string, calls: C): Promise<RowsOfAll<C>> {
@@ -244,33 +259,17 @@ class PostgresDatabase implements Database {
     })
   }
 
-  /**
-   * Runs work with a connection, and runs it again where that is safe: what the server has rolled back for others'
-   * sake, what only reads and lost its connection, and what lost its prepared statements. The last shows a pooler that
-   * does not keep them; from then on statements go without names.
-   */
-  async #lend<T>(
+  #lend<T>(
     limit: LendLimit,
     writes: boolean,
-    work: (session: ClientSession, deadline: Deadline) => Promise<T>,
+    work: (session: Session, deadline: Deadline) => Promise<T>,
   ): Promise<T> {
+    this.#requirePrepared()
+    return this.#sessions.lend(limit, writes, work)
+  }
+
+  #requirePrepared(): void {
     if (!this.#prepared) throw databaseUnavailable(new Error('The database is not prepared yet'))
-    return this.#pool.lend(
-      limit,
-      (client, deadline) =>
-        work(
-          new ClientSession(client, this.#preparation, this.#underWay, () => this.#roundTrips++),
-          deadline,
-        ),
-      (error) => {
-        if (isPreparedStatementLost(error)) {
-          if (this.#preparation === 'named') this.#options.onPreparedStatementLost?.()
-          this.#preparation = 'unnamed'
-          return true
-        }
-        return isConflict(error) || (!writes && isConnectionLost(error))
-      },
-    )
   }
 }
 
@@ -279,6 +278,7 @@ function transactionScope(userId: string, transaction: Transaction): Transaction
   const scope: TransactionScope = brand<TransactionScope>({
     userId,
     run: (statement, values) => transaction.run(statement, values),
+    runShort: async (each) => (await scope.runAll([each]))[0],
     runAll: async <const C extends readonly Call[]>(calls: C) =>
       rowsOfAll<C>(await transaction.runAll(calls)),
     queue: (each) => transaction.queue(each),

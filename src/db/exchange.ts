@@ -1,5 +1,5 @@
 import { hash } from 'node:crypto'
-import type { Connection, Submittable } from 'pg'
+import type { ClientBase, Connection, Submittable } from 'pg'
 
 /** A statement as it goes over the wire, prepared once a connection under its name. */
 export type Step = {
@@ -35,6 +35,9 @@ type Wire = Connection & {
   sync(): void
 }
 
+/** pg's client as it is; its type definitions leave its wire connection out. */
+type WiredClient = ClientBase & { readonly connection: Wire }
+
 /**
  * One round trip: some statements and a single Sync. Outside an explicit transaction the Sync makes them one implicit
  * transaction, so nothing is left behind on the connection. It implements the interface by which pg takes a query
@@ -60,6 +63,15 @@ export class Exchange implements Submittable {
     const { promise, resolve, reject } = Promise.withResolvers<string>()
     this.result = promise
     this.#settle = { resolve, reject }
+  }
+
+  /** Whether the server has all of its statements on this connection, so that only their names need to be sent. */
+  isPreparedOn(client: ClientBase): boolean {
+    // As in submit: the tests exercise it against a real server.
+    const { parsedStatements } = (client as WiredClient).connection
+    return (
+      this.#preparation === 'named' && this.#steps.every(({ name }) => parsedStatements[name] !== undefined)
+    )
   }
 
   submit(connection: Connection): void {

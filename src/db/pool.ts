@@ -1,8 +1,10 @@
-import pg from 'pg'
+import type pg from 'pg'
 import { AppError } from '../errors.ts'
 import { Connections } from './connections.ts'
 import { Deadline } from './deadline.ts'
-import { isConnectionLost, isReadOnly, toAppError } from './sqlstate.ts'
+import type { Exchange } from './exchange.ts'
+import { Pipelines } from './pipelines.ts'
+import { isReadOnly, isRefusal, toAppError } from './sqlstate.ts'
 
 export type PoolOptions = {
   readonly connection: pg.ClientConfig
@@ -49,6 +51,7 @@ const defaultMaxWaitMs = 1_000
 /** The connections of one process; none is made before it is needed. */
 export class Pool {
   readonly #connections: Connections
+  readonly #pipelines: Pipelines
   readonly #poolMax: number
   readonly #deadlineMs: number
   readonly #maxWaiting: number
@@ -68,6 +71,7 @@ export class Pool {
       connectionTimeoutMillis: deadlineMs,
     }
     this.#connections = new Connections(config, (error) => onConnectionError?.(error))
+    this.#pipelines = new Pipelines(this.#connections)
   }
 
   /**
@@ -75,8 +79,8 @@ export class Pool {
    * busy: that is for the deadline to say.
    */
   get isFull(): boolean {
-    const { waiting, waitingSinceMs, heardMs } = this.#connections
-    if (waiting >= this.#maxWaiting) return true
+    const { waitingSinceMs, heardMs } = this.#connections
+    if (this.usage.waiting >= this.#maxWaiting) return true
     if (waitingSinceMs === undefined) return false
     const now = performance.now()
     return now - waitingSinceMs > this.#maxWaitMs && now - heardMs < this.#maxWaitMs
@@ -100,11 +104,31 @@ export class Pool {
     work: (client: pg.PoolClient, deadline: Deadline) => Promise<T>,
     isWorthAnother: (error: unknown) => boolean = () => false,
   ): Promise<T> {
+    return this.#retry((deadline) => this.#lendOnce(limit, deadline, work), isWorthAnother)
+  }
+
+  /**
+   * Runs an exchange that reads little and waits for no lock, over a connection on which others' are under way.
+   *
+   * @param begin makes the exchange, anew each time that it is tried
+   * @throws AppError DATABASE_UNAVAILABLE when the database cannot be had in time
+   */
+  async share(
+    begin: (deadline: Deadline) => Exchange,
+    isWorthAnother: (error: unknown) => boolean,
+  ): Promise<void> {
+    return this.#retry((deadline) => this.#pipelines.run(() => begin(deadline), deadline), isWorthAnother)
+  }
+
+  async #retry<T>(
+    attempt: (deadline: Deadline) => Promise<T>,
+    isWorthAnother: (error: unknown) => boolean,
+  ): Promise<T> {
     const deadline = new Deadline(this.#deadlineMs)
     try {
       for (let tries = 1; ; tries++) {
         try {
-          return await this.#lendOnce(limit, deadline, work)
+          return await attempt(deadline)
         } catch (thrown) {
           const error = thrown instanceof UndoneWork ? thrown.cause : thrown
           if (tries === maxTries || deadline.isOver() || !isWorthAnother(error)) throw toAppError(error)
@@ -129,8 +153,7 @@ export class Pool {
       isGood = true
       return result
     } catch (error) {
-      const isRefusal = error instanceof pg.DatabaseError && !isConnectionLost(error)
-      isGood = error instanceof UndoneWork ? error.isConnectionGood : isRefusal
+      isGood = error instanceof UndoneWork ? error.isConnectionGood : isRefusal(error)
       const cause = error instanceof UndoneWork ? error.cause : error
       // What one connection met, the others would meet one by one, and reads would see what is no longer true.
       if (isReadOnly(cause) || (!isGood && own.isOver())) this.#connections.replaceAll()
@@ -144,11 +167,12 @@ export class Pool {
   /** The connections at this moment. */
   get usage(): PoolUsage {
     const { inUse, idle, waiting } = this.#connections
-    return { inUse, idle, waiting, max: this.#poolMax }
+    return { inUse, idle, waiting: waiting + this.#pipelines.waiting, max: this.#poolMax }
   }
 
-  /** Waits until all lent connections are back, and closes them; whoever waits for one is told so at once. */
+  /** Waits until all lent connections are back, and closes them; whoever waits for one, or shares one, is told so at once. */
   close(): Promise<void> {
+    this.#pipelines.close()
     return this.#connections.close()
   }
 }

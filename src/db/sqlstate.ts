@@ -48,6 +48,11 @@ export function isConnectionLost(error: unknown): boolean {
   return error instanceof Error && isUnavailable(error)
 }
 
+/** The server answered that it will not do this: the connection is as good as before. */
+export function isRefusal(error: unknown): boolean {
+  return error instanceof pg.DatabaseError && !isConnectionLost(error)
+}
+
 /** Codes of Node's own errors when a connection cannot be made or is lost. */
 const networkCodes = new Set([
   'ECONNREFUSED',
@@ -80,6 +85,11 @@ export function toAppError(error: unknown): unknown {
 /** The error for a database that cannot be had; the cause is for the log. */
 export function databaseUnavailable(cause: unknown): AppError {
   return new AppError('DATABASE_UNAVAILABLE', { cause, headers: { 'retry-after': '1' } })
+}
+
+/** The error for what a stop of the service gives up. */
+export function stopping(): AppError {
+  return databaseUnavailable(new Error('The service is stopping'))
 }
 
 function isUnavailable(error: Error): boolean {

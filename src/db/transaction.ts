@@ -1,15 +1,8 @@
-import type { ClientBase } from 'pg'
-import type { LinkedList } from '../lib/linked-list.ts'
-import { Exchange, type Preparation, preparedName, type Step } from './exchange.ts'
+import { preparedName, type Step } from './exchange.ts'
 import { enterScope } from './scope.ts'
+import type { Session } from './sessions.ts'
 import { type Call, call, type Shape, type Statement, type ValuesOf } from './sql.ts'
 import { databaseUnavailable } from './sqlstate.ts'
-
-/** A connection that runs one exchange after the other. */
-export type Session = {
-  /** @returns the command tag of the last step */
-  exchange(steps: readonly Step[]): Promise<string>
-}
 
 /** A step on the data of a user that adds its rows to a list as they arrive. */
 export function reading<R extends Shape>(
@@ -158,37 +151,5 @@ export class Transaction {
     const all = [...this.#waiting.splice(0), ...steps]
     this.#begun = true
     return this.#session.exchange(all)
-  }
-}
-
-/** The session of one connection, which counts its exchanges and can give them up. */
-export class ClientSession implements Session {
-  readonly #client: ClientBase
-  readonly #preparation: Preparation
-  readonly #underWay: LinkedList<Exchange>
-  readonly #onExchange: () => void
-
-  constructor(
-    client: ClientBase,
-    preparation: Preparation,
-    underWay: LinkedList<Exchange>,
-    onExchange: () => void,
-  ) {
-    this.#client = client
-    this.#preparation = preparation
-    this.#underWay = underWay
-    this.#onExchange = onExchange
-  }
-
-  async exchange(steps: readonly Step[]): Promise<string> {
-    const exchange = new Exchange(steps, this.#preparation)
-    const place = this.#underWay.append(exchange)
-    this.#onExchange()
-    try {
-      this.#client.query(exchange)
-      return await exchange.result
-    } finally {
-      this.#underWay.remove(place)
-    }
   }
 }

@@ -1,5 +1,5 @@
 import type { Observer, UserScope } from '../db/database.ts'
-import { observerStatement, selectList, sql, statement, type ValuesOf } from '../db/sql.ts'
+import { call, observerStatement, selectList, sql, statement, type ValuesOf } from '../db/sql.ts'
 import { taskColumns } from './store.ts'
 
 /** Null where there is no change: the counter alone is told then. */
@@ -81,7 +81,7 @@ export async function readFeed(
   scope: UserScope,
   { after, start, limit }: { after: number; start: number | undefined; limit: number },
 ): Promise<Feed> {
-  const rows = await scope.run(feed, { after, start: start ?? null, limit })
+  const rows = await scope.runShort(call(feed, { after, start: start ?? null, limit }))
   const [first] = rows
   if (first === undefined) throw new Error('The feed returned no row')
   return {

@@ -200,7 +200,7 @@ export async function listTasks(
   const { completed } = list
   const listing = completed === undefined ? call(all, values) : call(byCompleted, { ...values, completed })
   if (!page.count) {
-    const [rows] = await scope.runAll([listing])
+    const rows = isSpan(list, list.sort) ? await scope.runShort(listing) : (await scope.runAll([listing]))[0]
     return { ...readPage(rows), total: undefined }
   }
   const [rows, [counted]] = await scope.runAll([listing, callTotal(list, known)])
@@ -213,16 +213,22 @@ export async function listTasks(
 
 /** The count, along the times that bound the list, if any do. */
 function callTotal(list: List, known: readonly number[] | null) {
-  const { q, created, updated, completed } = list
+  const { created, updated, completed } = list
   const column = isBounded(updated) && !isBounded(created) ? 'updated_at' : 'created_at'
   const { all, byCompleted, filtered, filteredByCompleted } = totals[column]
   const values = { known, ...spanOf(list, column) }
-  const isSpan = q === undefined && !(isBounded(created) && isBounded(updated))
-  if (isSpan) return completed === undefined ? call(all, values) : call(byCompleted, { ...values, completed })
+  if (isSpan(list, column))
+    return completed === undefined ? call(all, values) : call(byCompleted, { ...values, completed })
   const filter = { ...values, ...filterOf(list) }
   return completed === undefined
     ? call(filtered, filter)
     : call(filteredByCompleted, { ...filter, completed })
+}
+
+/** Whether a span of the index that has this order is the whole list, so that no task in it is passed over. */
+function isSpan({ q, created, updated }: List, column: SortColumn): boolean {
+  if (q !== undefined) return false
+  return (column === 'created_at' || !isBounded(created)) && (column === 'updated_at' || !isBounded(updated))
 }
 
 function isBounded({ after, before }: TimeRange): boolean {

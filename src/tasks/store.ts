@@ -181,7 +181,7 @@ export const lockCall = call(lockCounter, {})
 
 /** The user's task with this id, or undefined. */
 export async function findTask(scope: UserScope, id: string): Promise<Task | undefined> {
-  return (await scope.run(get, { id }))[0]
+  return (await scope.runShort(call(get, { id })))[0]
 }
 
 /** Inserts a task at the user's next version, or finds the one that has its id. */

@@ -33,6 +33,11 @@ const list = statement(
 
 const total = statement('count_trash', totalParameters, totalColumns, (p) => selectTotal(p, inTrash))
 
+function toFound(rows: Parameters<typeof readPage>[0]): CountedPage<TrashedTask> {
+  const { counter, tasks } = readPage(rows)
+  return { counter, tasks: tasks.map(toTrashed) }
+}
+
 /** Comes before every place. */
 const newest: Place = { value: 'infinity', id: 'ffffffff-ffff-ffff-ffff-ffffffffffff' }
 
@@ -57,15 +62,10 @@ export async function listTrash(
   },
 ): Promise<FoundTrash> {
   const { after = newest, limit, known, count } = page
-  const calls = [
-    call(list, { limit, known, deleted_at: after.value, id: after.id }),
-    ...(count ? [call(total, { known })] : []),
-  ] as const
-  const [rows, counted] = await scope.runAll(calls)
-  const { counter, tasks } = readPage(rows)
-  const found = { counter, tasks: tasks.map(toTrashed) }
-  if (counted === undefined) return { ...found, total: undefined }
-  const [row] = counted
+  const listing = call(list, { limit, known, deleted_at: after.value, id: after.id })
+  if (!count) return { ...toFound(await scope.runShort(listing)), total: undefined }
+  const [rows, [row]] = await scope.runAll([listing, call(total, { known })])
+  const found = toFound(rows)
   if (row === undefined) return { ...found, total: 0 }
   // Nothing was counted if a write in between brought the trash to where the client says it is: then it has that.
   const isKnown = known === null || known.includes(row.counter)

@@ -3,11 +3,11 @@ import { once } from 'node:events'
 import { createServer } from 'node:net'
 import { after, test } from 'node:test'
 import { setTimeout as delay } from 'node:timers/promises'
-import pg, { type PoolClient } from 'pg'
+import pg from 'pg'
 import { Pool, type PoolOptions } from '../../src/db/pool.ts'
-import { AppError } from '../../src/errors.ts'
 import { createTestDatabase } from '../support/database.ts'
 import { until } from '../support/embedded-place.ts'
+import { hold, pidOf, unavailable } from '../support/pool.ts'
 import { openProxy } from '../support/proxy.ts'
 
 const testDatabase = await createTestDatabase()
@@ -18,25 +18,6 @@ function openPool(options: Partial<PoolOptions> = {}): Pool {
   after(() => pool.close())
   return pool
 }
-
-async function pidOf(client: PoolClient): Promise<number> {
-  const { rows } = await client.query<{ pid: number }>('select pg_backend_pid() as pid')
-  return rows[0]?.pid ?? 0
-}
-
-/** Lends a connection to work that lasts until it is released. */
-async function hold(pool: Pool) {
-  const { promise: held, resolve: release } = Promise.withResolvers<void>()
-  const { promise: begun, resolve: begin } = Promise.withResolvers<PoolClient>()
-  const done = pool.lend('deadline', async (client) => {
-    begin(client)
-    await held
-    return pidOf(client)
-  })
-  return { client: await begun, release, done }
-}
-
-const unavailable = (error: unknown) => error instanceof AppError && error.code === 'DATABASE_UNAVAILABLE'
 
 test('those who wait get the connection in turn, and it is the same one', async () => {
   const pool = openPool()
