@@ -50,6 +50,10 @@ function callsOf(work: (scope: UserScope) => Promise<unknown>): Call[] {
       calls.push(call(statement, values))
       return never
     },
+    runShort: (each: Call) => {
+      calls.push(each)
+      return never
+    },
     runAll: (all: readonly Call[]) => {
       calls.push(...all)
       return never

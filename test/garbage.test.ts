@@ -23,7 +23,7 @@ test('what requests leave behind is freed as they go, without a full collection'
     DATABASE_URL: addressOf(connection),
     BETTER_AUTH_SECRET: testSecret,
     RATE_LIMIT_PER_MINUTE: '100000',
-    NODE_OPTIONS: `--expose-gc --max-semi-space-size=1 --import=${probe}`,
+    NODE_OPTIONS: `--expose-gc --max-semi-space-size=2 --import=${probe}`,
   })
   const authorization = `Bearer ${signToken({ secret: testSecret, userId: 'user1' })}`
   const headers = { authorization, 'content-type': 'application/json' }
@@ -52,7 +52,7 @@ test('what requests leave behind is freed as they go, without a full collection'
   const { after } = await collect(service, 1)
   await list(1_600)
   const { before } = await collect(service, 2)
-  // With what is under way in the database in a Set (lib/linked-list.ts says why) it is 40 MB.
-  assert.ok(before - after < 15_000_000, `${before - after} bytes of garbage are old`)
+  // With what is under way in the database in a Set (lib/linked-list.ts says why) it is 13 to 41 MB.
+  assert.ok(before - after < 5_000_000, `${before - after} bytes of garbage are old`)
   assert.equal((await service.end('SIGTERM')).code, 0)
 })
