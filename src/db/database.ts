@@ -1,7 +1,7 @@
 import type { Deadline } from './deadline.ts'
 import { migrate, pendingMigrations, requireServerVersion } from './migrate.ts'
 import { type LendLimit, Pool, type PoolOptions, type PoolUsage, UndoneWork } from './pool.ts'
-import { enterObserverScope, enterScope } from './scope.ts'
+import { enterObserverScope, enterScope, enterSharedScope } from './scope.ts'
 import { type Session, Sessions } from './sessions.ts'
 import {
   type Call,
@@ -37,8 +37,8 @@ export type UserScope = {
     values: ValuesOf<P>,
   ): Promise<ValuesOf<R>[]>
   /**
-   * The same for a statement that reads little along an index and waits for no lock: it goes over a connection on which
-   * others' reads are under way, which costs less, but who comes behind it waits with it. `call` of sql.ts makes it.
+   * The same for a statement that reads or writes little, along an index: it goes over a connection on which others' are
+   * under way, which costs less, but who comes behind it waits with it. `call` of sql.ts makes it.
    */
   runShort<R extends Shape>(call: Call<R>): Promise<ValuesOf<R>[]>
   /**
@@ -198,14 +198,16 @@ class PostgresDatabase implements Database {
   }
 
   async #runShort<R extends Shape>(userId: string, each: Call<R>): Promise<ValuesOf<R>[]> {
-    if (each.statement.writes) throw new Error(`${each.statement.name} writes, and so may wait for a lock`)
     this.#requirePrepared()
+    const { writes } = each.statement
     let found: ValuesOf<R>[] = []
-    await this.#sessions.share((deadline) => {
+    await this.#sessions.share(writes, (deadline, isSharing) => {
       const { step, rows } = reading(each, userId)
       found = rows
-      return [enterScope(userId, deadline.remainingMs()), step]
+      const enter = writes && isSharing ? enterSharedScope : enterScope
+      return [enter(userId, deadline.remainingMs()), step]
     })
+    if (writes) this.#options.onCommit?.(userId)
     return found
   }
 

@@ -4,16 +4,18 @@ import type { Connections } from './connections.ts'
 import type { Deadline } from './deadline.ts'
 import type { Exchange } from './exchange.ts'
 import { Pipeline } from './pipeline.ts'
-import { isRefusal, stopping } from './sqlstate.ts'
+import { isReadOnly, isRefusal, stopping } from './sqlstate.ts'
 
-/**
- * Most reads that go over one connection together. With 16 a GET takes a tenth less of the processor than with 8, but the last
- * of them waits for twice as many.
- */
-const maxTogether = 8
+/** How the pieces of work that are waiting are divided. */
+export type Division = {
+  /** Most that go over one connection together. */
+  readonly most: number
+  /** Over how many connections they are spread before they go together: 1 where that only costs. */
+  readonly spread: number
+}
 
-/** A read that waits to be sent, or for its answer. */
-class Read {
+/** A piece of work that waits to be sent, or for its answer. */
+class Work {
   readonly done: Promise<void>
   readonly #begin: () => Exchange
   readonly #settle: { resolve: () => void; reject: (error: unknown) => void }
@@ -44,26 +46,28 @@ class Read {
 }
 
 /**
- * Sends short reads of several requests over one connection at a time, without waiting for the answer to one before the next is
+ * Sends short statements of several requests over one connection, without waiting for the answer to one before the next is
  * sent. What is asked within one turn of the event loop, or while no connection is free, goes together: so the more there is to
- * do, the less each read costs the service and PostgreSQL, which need not be woken for it alone.
+ * do, the less each costs the service and PostgreSQL, which need not be woken for it alone.
  *
- * It is for what waits for no lock and reads little, as whatever is behind it on its connection waits with it. When a connection
- * breaks, or one of the reads on it is given up, it is closed once all have ended.
+ * Whatever is behind a piece of work on its connection waits with it, so it is for what does little and does not wait
+ * for locks. When a connection breaks, or one piece of work on it is given up, it is closed once all have ended.
  */
 export class Pipelines {
   readonly #connections: Connections
-  readonly #waiting = new LinkedList<Read>()
-  readonly #underWay = new LinkedList<Read>()
+  readonly #division: Division
+  readonly #waiting = new LinkedList<Work>()
+  readonly #underWay = new LinkedList<Work>()
   /** Connections that were asked for. */
   #fetching = 0
   #isTurnEnding = false
 
-  constructor(connections: Connections) {
+  constructor(connections: Connections, division: Division) {
     this.#connections = connections
+    this.#division = division
   }
 
-  /** Reads that wait for a connection, beyond the connections that wait to be had for them. */
+  /** Pieces of work that wait for a connection, beyond the connections that wait to be had for them. */
   get waiting(): number {
     return Math.max(0, this.#waiting.size - this.#fetching)
   }
@@ -73,16 +77,16 @@ export class Pipelines {
    * @throws AppError DATABASE_UNAVAILABLE when there is no answer in time; what connecting failed with; what the exchange fails with
    */
   async run(begin: () => Exchange, deadline: Deadline): Promise<void> {
-    const read = new Read(begin)
-    const place = this.#waiting.append(read)
+    const work = new Work(begin)
+    const place = this.#waiting.append(work)
     this.#fetchAfterTurn()
     try {
-      await deadline.within(read.done)
+      await deadline.within(work.done)
     } catch (error) {
       if (!this.#waiting.remove(place)) {
-        read.fail(error)
+        work.fail(error)
         // What this connection met, the others would meet one by one.
-        if (!isRefusal(error) && deadline.isOver()) this.#connections.replaceAll()
+        if (isReadOnly(error) || (!isRefusal(error) && deadline.isOver())) this.#connections.replaceAll()
       }
       throw error
     }
@@ -90,9 +94,9 @@ export class Pipelines {
 
   /** Gives up all that waits or is under way; the connections are to be closed after it. */
   close(): void {
-    for (let read = this.#waiting.shift(); read !== undefined; read = this.#waiting.shift())
-      read.fail(stopping())
-    for (const read of this.#underWay) read.fail(stopping())
+    for (let work = this.#waiting.shift(); work !== undefined; work = this.#waiting.shift())
+      work.fail(stopping())
+    for (const work of this.#underWay) work.fail(stopping())
   }
 
   #fetchAfterTurn(): void {
@@ -104,9 +108,12 @@ export class Pipelines {
     })
   }
 
-  /** Asks for as many connections as all that waits would fill. */
+  /** Asks for as many connections as all that waits is to have. */
   #fetch(): void {
-    while (this.#fetching * maxTogether < this.#waiting.size) {
+    const { most, spread } = this.#division
+    const { size } = this.#waiting
+    const wanted = Math.max(Math.min(size, spread), Math.ceil(size / most))
+    while (this.#fetching < wanted) {
       this.#fetching++
       this.#connections.take().then(
         (client) => {
@@ -116,7 +123,7 @@ export class Pipelines {
         (error: unknown) => {
           this.#fetching--
           // Each may be tried again; to try to connect for each of them alone would take too long.
-          for (let count = 0; count < maxTogether; count++) this.#waiting.shift()?.fail(error)
+          for (let count = 0; count < most; count++) this.#waiting.shift()?.fail(error)
           this.#fetch()
         },
       )
@@ -124,18 +131,18 @@ export class Pipelines {
   }
 
   #send(client: pg.PoolClient): void {
-    const reads = this.#takeTogether(client)
-    if (reads.length === 0) {
+    const all = this.#takeTogether(client)
+    if (all.length === 0) {
       // Another connection was free sooner.
       this.#connections.giveBack(client, true)
       return
     }
     // Where they could not all go together.
     this.#fetch()
-    let left = reads.length
+    let left = all.length
     let isGood = true
-    for (const read of reads) {
-      const place = this.#underWay.append(read)
+    for (const work of all) {
+      const place = this.#underWay.append(work)
       const end = (isAnswer: boolean) => {
         this.#underWay.remove(place)
         isGood &&= isAnswer
@@ -143,32 +150,37 @@ export class Pipelines {
         left--
         if (left === 0) this.#connections.giveBack(client, isGood)
       }
-      read.exchange.result.then(
+      work.exchange.result.then(
         () => {
-          read.succeed()
+          work.succeed()
           end(true)
         },
         (error: unknown) => {
-          read.fail(error)
+          work.fail(error)
           end(isRefusal(error))
         },
       )
     }
     new Pipeline(
       client,
-      reads.map(({ exchange }) => exchange),
+      all.map(({ exchange }) => exchange),
     ).start()
   }
 
-  /** Those that waited longest, up to one that this connection has yet to prepare: of that nothing behind it could be sure. */
-  #takeTogether(client: pg.PoolClient): Read[] {
-    const reads: Read[] = []
-    while (reads.length < maxTogether) {
-      const read = this.#waiting.shift()
-      if (read === undefined) break
-      reads.push(read)
-      if (!read.exchange.isPreparedOn(client)) break
+  /**
+   * Those that waited longest, as many as leave the rest to the connections still to come, up to one that this connection has yet
+   * to prepare: of that nothing behind it could be sure.
+   */
+  #takeTogether(client: pg.PoolClient): Work[] {
+    const share = Math.ceil(this.#waiting.size / (this.#fetching + 1))
+    const count = Math.min(this.#division.most, share)
+    const all: Work[] = []
+    while (all.length < count) {
+      const work = this.#waiting.shift()
+      if (work === undefined) break
+      all.push(work)
+      if (!work.exchange.isPreparedOn(client)) break
     }
-    return reads
+    return all
   }
 }

@@ -13,11 +13,23 @@ export const observerRole = 'backend_core_observer'
  */
 export const scopeText = `select set_config('role', $1, true), set_config('app.user_id', $2, true), set_config('TimeZone', 'UTC', true), set_config('statement_timeout', $3, true)`
 
+/** How long a statement that shares its connection may wait for a lock, in milliseconds; others wait behind it. */
+const sharedLockTimeoutMs = 20
+
+/** The same for a statement that shares its connection. */
+export const sharedScopeText = `${scopeText}, set_config('lock_timeout', '${sharedLockTimeoutMs}', true)`
+
 const scope = { name: preparedName('scope', scopeText), text: scopeText }
+const sharedScope = { name: preparedName('shared_scope', sharedScopeText), text: sharedScopeText }
 
 /** The step that enters the scope of a user; the time-out of each statement in milliseconds. */
 export function enterScope(userId: string, timeoutMs: number): Step {
   return { ...scope, values: [appRole, userId, String(timeoutMs)] }
+}
+
+/** The same, for a statement that is to fail rather than wait for a lock. */
+export function enterSharedScope(userId: string, timeoutMs: number): Step {
+  return { ...sharedScope, values: [appRole, userId, String(timeoutMs)] }
 }
 
 /** The step that enters the scope of the observer, who is no user. */

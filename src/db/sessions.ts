@@ -49,15 +49,22 @@ export class Sessions {
   }
 
   /**
-   * Runs one exchange that reads little and waits for no lock, over a connection that it shares.
+   * Runs one short exchange over a connection that it shares.
    *
-   * @param stepsOf what to send, anew each time that it is tried
+   * @param stepsOf what to send, anew each time that it is tried; whether it shares a connection, where it may not wait for locks
    * @throws what `Pool.share` throws
    */
-  share(stepsOf: (deadline: Deadline) => readonly Step[]): Promise<void> {
+  share(
+    writes: boolean,
+    stepsOf: (deadline: Deadline, isSharing: boolean) => readonly Step[],
+  ): Promise<void> {
     return this.#pool.share(
-      (deadline) => this.#begin(stepsOf(deadline)),
-      (error) => this.#isWorthAnother(error, false),
+      {
+        writes,
+        begin: (deadline) => this.#begin(stepsOf(deadline, true)),
+        runAlone: (client, deadline) => this.#exchange(client, stepsOf(deadline, false)),
+      },
+      (error) => this.#isWorthAnother(error, writes),
     )
   }
 

@@ -39,6 +39,11 @@ export function isReadOnly(error: unknown): boolean {
   return error instanceof pg.DatabaseError && error.code === '25006'
 }
 
+/** A lock was not to be had within `lock_timeout` (SQLSTATE 55P03): nothing of the transaction was done. */
+export function isLockTimeout(error: unknown): boolean {
+  return error instanceof pg.DatabaseError && error.code === '55P03'
+}
+
 /**
  * The connection was lost, or the server ended it: what was under way may have been committed or not. For work that only
  * reads it makes no difference.

@@ -186,9 +186,9 @@ export async function findTask(scope: UserScope, id: string): Promise<Task | und
 
 /** Inserts a task at the user's next version, or finds the one that has its id. */
 export async function insertTask(scope: UserScope, task: NewTask): Promise<Change> {
-  const [row] = await scope.run(create, task)
+  const [row] = await scope.runShort(call(create, task))
   if (row !== undefined) return toChange(row)
-  const [found] = await scope.run(create, task)
+  const [found] = await scope.runShort(call(create, task))
   if (found === undefined) throw new Error('The insert neither wrote nor found the task')
   return toChange(found)
 }
@@ -237,6 +237,6 @@ export function removeCall(id: string, ifMatch: readonly number[] | null): Chang
 }
 
 async function runChange(scope: UserScope, change: ChangeCall): Promise<Change | undefined> {
-  const [[row]] = await scope.runAll([change])
+  const [row] = await scope.runShort(change)
   return row && toChange(row)
 }

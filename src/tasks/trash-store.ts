@@ -105,7 +105,7 @@ export function toTrashed({ deleted_at, ...task }: TrashedRow): TrashedTask {
  * @returns the task, or undefined when the user has none with this id
  */
 export async function restoreFromTrash(scope: UserScope, id: string): Promise<Task | undefined> {
-  return (await scope.run(restore, { id }))[0]
+  return (await scope.runShort(call(restore, { id })))[0]
 }
 
 /**
@@ -119,7 +119,7 @@ export async function removeForGood(
   id: string,
   ifMatch: readonly number[] | null,
 ): Promise<Removal | undefined> {
-  const [row] = await scope.run(purge, { id, if_match: ifMatch })
+  const [row] = await scope.runShort(call(purge, { id, if_match: ifMatch }))
   if (row === undefined) return undefined
   const { outcome, ...task } = row
   return { outcome: outcome === 'mismatch' ? 'mismatch' : 'removed', task: toTrashed(task) }

@@ -42,13 +42,11 @@ type Text = keyof typeof texts
 
 type Found = { readonly values: readonly (string | null)[]; readonly pid: string | null }
 
-/** Has a statement run as a short read, again where its connection is lost. */
-async function share(
-  pool: Pool,
-  text: Text,
-  value: string,
-  { preparation = 'named', onBegin }: { preparation?: Preparation; onBegin?: () => void } = {},
-): Promise<Found> {
+type Options = { readonly preparation?: Preparation; readonly onBegin?: () => void }
+
+/** Has a statement run that may share a connection, again where its connection is lost. */
+async function share(pool: Pool, text: Text, value: string, options: Options = {}): Promise<Found> {
+  const { preparation = 'named', onBegin } = options
   let rows: (readonly (string | null)[])[] = []
   const begin = (_: Deadline) => {
     onBegin?.()
@@ -56,7 +54,7 @@ async function share(
     const onRow = (fields: readonly (string | null)[]) => rows.push(fields)
     return new Exchange([{ name: text, text: texts[text], values: [value], onRow }], preparation)
   }
-  await pool.share(begin, isConnectionLost)
+  await pool.share({ writes: false, begin, runAlone: () => assert.fail() }, isConnectionLost)
   return { values: rows.map(([found = null]) => found), pid: rows[0]?.[1] ?? null }
 }
 
@@ -132,10 +130,8 @@ test('a row that cannot be read fails its own read alone', async () => {
   await share(pool, 'echo', 'first')
   const onRow = () => assert.fail('not what was declared')
   const step = { name: 'echo', text: texts.echo, values: ['x'], onRow }
-  const broken = pool.share(
-    () => new Exchange([step]),
-    () => false,
-  )
+  const begin = () => new Exchange([step])
+  const broken = pool.share({ writes: false, begin, runAlone: () => assert.fail() })
   const others = shareAll(pool, 'echo', named(5))
   await assert.rejects(broken, /not what was declared/)
   const [pid = null] = await others

@@ -264,6 +264,7 @@ test('commits that may have changed something are told, each once; reads and wha
   const scope = scopeOfNewUser()
   const told = () => committed.filter((user) => user === scope.userId).length
   await scope.run(read, {})
+  await scope.runShort(call(read, {}))
   await scope.transaction((transaction) => transaction.run(read, {}))
   await assert.rejects(scope.runAll([call(bump, { by: 1 }), call(failing, {})]))
   await assert.rejects(
@@ -278,11 +279,13 @@ test('commits that may have changed something are told, each once; reads and wha
   assert.equal(told(), 1)
   await scope.runAll([call(bump, { by: 1 }), call(bump, { by: 1 })])
   assert.equal(told(), 2)
+  await scope.runShort(call(bump, { by: 1 }))
+  assert.equal(told(), 3)
   await scope.transaction(async (transaction) => {
     transaction.queue(call(bump, { by: 1 }))
     await transaction.run(bump, { by: 1 })
   })
-  assert.equal(told(), 3)
+  assert.equal(told(), 4)
 })
 
 const versions = observerStatement(

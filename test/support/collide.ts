@@ -18,10 +18,12 @@ export async function collide<T>(
     await holder.query('begin')
     await holder.query('select from app.change_counters where user_id = $1 for update', [user])
     const { rows } = await holder.query<{ pid: number }>('select pg_backend_pid() as pid')
-    // Only the first waits for the holder itself, the others for those before them.
+    // Only the first waits for the holder itself, the others for those before them. One that shares a connection gives up its
+    // place after 20 ms (db/scope.ts), and takes another over a connection of its own: that is where it stays.
     const waiting = `with recursive behind (pid) as (
         select $1::int union select a.pid from behind b, pg_stat_activity a where b.pid = any(pg_blocking_pids(a.pid)))
-      select from behind where pid <> $1`
+      select from behind join pg_stat_activity using (pid)
+      where pid <> $1 and clock_timestamp() - query_start > interval '60 ms'`
     const deadline = performance.now() + 4_000
     const work: Promise<T>[] = []
     for (const start of starts) {

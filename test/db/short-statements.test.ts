@@ -1,16 +1,16 @@
 import assert from 'node:assert/strict'
 import { randomUUID } from 'node:crypto'
 import { after, test } from 'node:test'
+import pg from 'pg'
 import type { UserScope } from '../../src/db/database.ts'
-import { call, statements } from '../../src/db/sql.ts'
 import { readFeed } from '../../src/tasks/changes-store.ts'
 import { type List, listTasks } from '../../src/tasks/list-store.ts'
 import { findTask } from '../../src/tasks/store.ts'
 import { listTrash } from '../../src/tasks/trash-list-store.ts'
-import { newUser, startApp } from '../support/app.ts'
+import { type Client, makeTask, newUser, startApp } from '../support/app.ts'
 import { createTestDatabase } from '../support/database.ts'
 
-// What shares a connection with others' reads, and what has one for itself, so that nobody waits behind it.
+// What shares a connection with others' statements, and what has one for itself, so that nobody waits behind it.
 
 const testDatabase = await createTestDatabase()
 const service = await startApp({ testDatabase, poolMax: 5 })
@@ -87,8 +87,38 @@ test('what shares a connection in a transaction is read in it', async () => {
   assert.equal(await findTask(scope, id), undefined)
 })
 
-test('what writes cannot share a connection', async () => {
-  const lock = statements.get('lock_counter')
-  assert.ok(lock)
-  await assert.rejects(service.database.scopeFor(newUser()).runShort(call(lock, {})), /may wait for a lock/)
-})
+type Write = (user: Client, id: string) => Promise<{ readonly status: number }>
+
+const toTrash: Write = (user, id) => user.delete(`/api/me/tasks/${id}`)
+const writes: Readonly<Record<string, readonly [number, Write, Write?]>> = {
+  create: [201, (user) => user.post('/api/me/tasks', { title: 'x' })],
+  update: [200, (user, id) => user.patch(`/api/me/tasks/${id}`, { title: 'y' })],
+  delete: [200, toTrash],
+  restore: [200, (user, id) => user.post(`/api/me/tasks/${id}/restore`), toTrash],
+  purge: [200, (user, id) => user.delete(`/api/me/trash/${id}`), toTrash],
+}
+
+for (const [name, [status, write, prepare]] of Object.entries(writes))
+  test(`nobody waits behind a ${name} that waits for a lock`, async () => {
+    const single = await startApp({ testDatabase, poolMax: 1 })
+    const [user, other] = [single.as(newUser()), single.as(newUser())]
+    const { id } = await makeTask(user)
+    await prepare?.(user, id)
+    const holder = new pg.Client(testDatabase.connection)
+    await holder.connect()
+    await holder.query('begin')
+    await holder.query('select from app.change_counters where user_id = $1 for update', [user.userId])
+    let done = false
+    const written = write(user, id).finally(() => {
+      done = true
+    })
+    const made = await Promise.all([1, 2, 3].map(() => other.post('/api/me/tasks', { title: 'x' })))
+    assert.deepEqual(
+      made.map((each) => each.status),
+      [201, 201, 201],
+    )
+    assert.equal(done, false)
+    await holder.query('commit')
+    assert.equal((await written).status, status)
+    await holder.end()
+  })
