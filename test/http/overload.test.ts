@@ -23,9 +23,11 @@ test('more than may wait for the database is refused at once, before the token; 
   await makeTask(user)
   const stream = await openStreamSocket(service.url, user.token)
   const release = await holdWritesOf(service, user)
-  // One at the database, two that wait for it.
+  // One at the database, two that wait for it: with a key each has a connection for itself.
   const underWay: Promise<{ status: number }>[] = []
-  for (let n = 0; n < 3; n++) underWay.push(user.post('/api/me/tasks', { title: `Task ${n}` }))
+  for (let n = 0; n < 3; n++) {
+    underWay.push(user.post('/api/me/tasks', { title: `Task ${n}` }, { 'idempotency-key': `key-${n}` }))
+  }
   await eventually(async () => service.database.isFull)
 
   const refused = await user.get('/api/me/tasks', { 'x-request-id': 'mine' })
@@ -81,16 +83,20 @@ test('requests that were let in together are not more than may wait, either', as
   const user = service.as(newUser())
   await makeTask(user)
   const release = await holdWritesOf(service, user)
-  const head = requestBytes([
-    'POST /api/me/tasks HTTP/1.1',
-    'Host: test',
-    `Authorization: Bearer ${user.token}`,
-    'Content-Type: application/json',
-    'Content-Length: 13',
-  ])
-  const many = Buffer.concat(
-    Array.from({ length: 10 }, () => Buffer.concat([head, Buffer.from('{"title":"x"}')])),
-  )
+  const create = (key: number) =>
+    requestBytes(
+      [
+        'POST /api/me/tasks HTTP/1.1',
+        'Host: test',
+        `Authorization: Bearer ${user.token}`,
+        'Content-Type: application/json',
+        // With it each has a connection for itself.
+        `Idempotency-Key: key-${key}`,
+        'Content-Length: 13',
+      ],
+      '{"title":"x"}',
+    )
+  const many = Buffer.concat(Array.from({ length: 10 }, (_, key) => create(key)))
   const client = await openSocket(service.url)
   client.socket.write(many)
   await eventually(async () => service.database.isFull)
