@@ -85,7 +85,7 @@ async function lock(): Promise<{ unlock(): Promise<void> }> {
 }
 
 test('what is asked in one turn is sent together, without waiting for answers', async () => {
-  const { proxy, pool } = await openProxiedPool(5, 500)
+  const { proxy, pool } = await openProxiedPool(5, 1_500)
   await share(pool, 'echo', 'first')
   const kept = proxy.keepBack('answer', /v0\..*v1\..*v7\./s)
   const all = named(8).map((value) => share(pool, 'echo', value))
@@ -164,13 +164,17 @@ test('a server that ends the connection has each asked again', async () => {
 })
 
 test('a server that says nothing fails all of them in time, and no connection of then is used again', async () => {
-  const { proxy, pool } = await openProxiedPool(2, 300)
-  for (const held of [await hold(pool), await hold(pool)]) held.release()
+  // Before the silence itself is noticed.
+  const { proxy, pool } = await openProxiedPool(2, 750)
+  const idle = [await hold(pool), await hold(pool)]
+  for (const { release } of idle) release()
+  await Promise.all(idle.map(({ done }) => done))
   const { pid } = await share(pool, 'echo', 'first')
   proxy.silence()
   for (const each of named(7).map((value) => share(pool, 'echo', value)))
     await assert.rejects(each, unavailable)
   assert.notEqual((await share(pool, 'echo', 'next')).pid, pid)
+  assert.equal(pool.usage.inUse, 0)
 })
 
 test('each answer shows that the server is there, though the last is late', async () => {
@@ -181,7 +185,7 @@ test('each answer shows that the server is there, though the last is late', asyn
 })
 
 test('one that is given up leaves its answer to nobody else, and ends the connection with the last', async () => {
-  const deadlineMs = 600
+  const deadlineMs = 1_200
   const pool = openPool({ deadlineMs })
   const { pid } = await share(pool, 'echo', 'first')
   await share(pool, 'wait', 'first')
@@ -200,7 +204,7 @@ test('one that is given up leaves its answer to nobody else, and ends the connec
 })
 
 test('who is no longer waiting when a connection comes is passed over', async () => {
-  const pool = openPool({ deadlineMs: 200 })
+  const pool = openPool({ deadlineMs: 600 })
   const { release, done } = await hold(pool, 'none')
   let begun = 0
   const late = named(3).map((value) => share(pool, 'echo', value, { onBegin: () => begun++ }))

@@ -50,7 +50,7 @@ test('where no connection is free up to four go together', async () => {
   const proxy = await openProxy(testDatabase.connection)
   after(() => proxy.close())
   const connection = { ...testDatabase.connection, ssl: false, host: '127.0.0.1', port: proxy.port }
-  const pool = openPool(1, { connection, deadlineMs: 500 })
+  const pool = openPool(1, { connection, deadlineMs: 1_500 })
   const share = (value: string) => {
     const step = { name: 'echo', text: 'select $1::text', values: [value] }
     return pool.share({ writes: true, begin: () => new Exchange([step]), runAlone: () => assert.fail() })
