@@ -161,10 +161,17 @@ export class Pipelines {
         },
       )
     }
-    new Pipeline(
-      client,
-      all.map(({ exchange }) => exchange),
-    ).start()
+    this.#start(client, all)
+  }
+
+  #start(client: pg.PoolClient, all: readonly Work[]): void {
+    const exchanges = all.map(({ exchange }) => exchange)
+    try {
+      new Pipeline(client, exchanges).start()
+    } catch (error) {
+      // A value that cannot be written, say: what was sent of them is not known, and the connection goes with them.
+      for (const work of all) work.fail(error)
+    }
   }
 
   /**

@@ -93,12 +93,12 @@ test('what is asked in one turn is sent together, without waiting for answers', 
   for (const each of all) await assert.rejects(each, unavailable)
 })
 
-test('eight go together, and each finds its own rows', async () => {
+test('sixteen go together, and each finds its own rows', async () => {
   const pool = openPool({ poolMax: 10 })
   await shareAll(pool, 'thrice', ['first'])
-  const pids = await shareAll(pool, 'thrice', named(8))
+  const pids = await shareAll(pool, 'thrice', named(16))
   assert.equal(new Set(pids).size, 1)
-  const all = shareAll(pool, 'thrice', named(17))
+  const all = shareAll(pool, 'thrice', named(33))
   await new Promise(setImmediate)
   assert.equal(pool.usage.inUse, 3)
   await all
@@ -136,6 +136,15 @@ test('a row that cannot be read fails its own read alone', async () => {
   await assert.rejects(broken, /not what was declared/)
   const [pid = null] = await others
   assert.ok(!(await shareAll(pool, 'echo', named(5))).includes(pid), 'the connection is not trusted')
+})
+
+test('what cannot be sent fails with what was to go with it, and the connection is closed', async () => {
+  const pool = openPool()
+  const { pid } = await share(pool, 'echo', 'first')
+  // Nothing that the service sends is like this.
+  const all = ['v0.', Symbol('v1.') as unknown as string, 'v2.'].map((value) => share(pool, 'echo', value))
+  for (const each of await Promise.allSettled(all)) assert.equal(each.status, 'rejected')
+  assert.notEqual((await share(pool, 'echo', 'next')).pid, pid)
 })
 
 test('a connection that is lost in the midst of the answers is lost for all of them: each is asked again', async () => {
