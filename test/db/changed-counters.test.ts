@@ -6,6 +6,7 @@ import { observerRole, scopeText } from '../../src/db/scope.ts'
 import { observerStatements, toValues } from '../../src/db/sql.ts'
 import { readChangedCounters } from '../../src/tasks/changes-store.ts'
 import { createTestDatabase } from '../support/database.ts'
+import { vacuum } from '../support/explain.ts'
 
 // The one question that is asked across users: whose counter is at another number than is known?
 
@@ -15,7 +16,7 @@ await database.prepare()
 await testDatabase.query(
   `insert into app.change_counters (user_id, version) select 'user-' || i, i from generate_series(1, 20000) i`,
 )
-await testDatabase.query('vacuum analyze app.change_counters')
+await vacuum(testDatabase.query, 'app.change_counters')
 after(async () => {
   await database.close()
   await testDatabase.drop()

@@ -5,7 +5,7 @@ import { type Statement, sql, statement, statements } from '../../src/db/sql.ts'
 // Registers every statement of the service.
 import '../../src/app.ts'
 import { createTestDatabase } from '../support/database.ts'
-import { explain, type PlanNode } from '../support/explain.ts'
+import { explain, type PlanNode, vacuum } from '../support/explain.ts'
 import { isListStatement, wholeList } from '../support/list-values.ts'
 
 // What the statements of lists read for a user with 20,000 tasks among 40,000 of others, spread over the whole table,
@@ -37,7 +37,7 @@ await store(`'largest'`, 301, 20_000)
 await testDatabase.query(
   `insert into app.change_counters (user_id, version) select user_id, max(version) from app.tasks group by user_id`,
 )
-await testDatabase.query('vacuum analyze app.change_counters')
+await vacuum(testDatabase.query, 'app.change_counters')
 const client = new pg.Client(testDatabase.connection)
 await client.connect()
 after(async () => {
@@ -116,7 +116,7 @@ const visibleLimit = statement(
 for (const statistics of ['old', 'new'] as const) {
   test(`the statistics are ${statistics}`, async () => {
     if (statistics === 'new') {
-      await testDatabase.query('vacuum analyze app.tasks')
+      await vacuum(testDatabase.query, 'app.tasks')
       return
     }
     // That they matter: a limit that the planner sees would have it read and sort all there is.

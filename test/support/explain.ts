@@ -2,6 +2,7 @@ import assert from 'node:assert/strict'
 import pg from 'pg'
 import { appRole, scopeText } from '../../src/db/scope.ts'
 import { type Statement, toValues } from '../../src/db/sql.ts'
+import { eventually } from './process.ts'
 
 /** A node of a plan that was run, as EXPLAIN (ANALYZE, FORMAT JSON) shows it. */
 export type PlanNode = {
@@ -72,4 +73,19 @@ export async function explainWithin(
 
 function flatten(node: PlanNode): PlanNode[] {
   return [node, ...(node.Plans ?? []).flatMap(flatten)]
+}
+
+type Query = (text: string) => Promise<pg.QueryResultRow[]>
+
+/**
+ * Vacuums until all pages are marked visible. One VACUUM leaves out rows whose commit is not on disk yet: with the
+ * synchronous_commit = off of the tests' cluster that is up to three rounds of the WAL writer later.
+ */
+export async function vacuum(query: Query, table: string): Promise<void> {
+  const hidden = `select sum(relpages - relallvisible)::int4 as pages from pg_class
+    where relkind = 'r' and (oid = '${table}'::regclass or oid in (select relid from pg_partition_tree('${table}')))`
+  await eventually(async () => {
+    await query(`vacuum analyze ${table}`)
+    return (await query(hidden))[0]?.pages === 0
+  }, 60_000)
 }

@@ -4,6 +4,7 @@ import { type Statement, statements } from '../../src/db/sql.ts'
 import '../../src/app.ts'
 import '../../src/tasks/sweep.ts'
 import type { TestDatabase } from './database.ts'
+import { vacuum } from './explain.ts'
 import { isListStatement, wholeList } from './list-values.ts'
 
 // Values with which every statement is explained, and the rows that it is explained on.
@@ -44,10 +45,10 @@ export async function fillForPlans({ query }: TestDatabase, users = 1000): Promi
     from (
       select 0 as u, i from generate_series(1, 5000) i
       union all select u, i from generate_series(1, ${users}) u, generate_series(1, 10) i) kept`)
-  await query('vacuum analyze app.tasks')
-  await query('vacuum analyze app.change_counters')
-  await query('vacuum analyze app.deletions')
-  await query('vacuum analyze app.idempotency_keys')
+  await vacuum(query, 'app.tasks')
+  await vacuum(query, 'app.change_counters')
+  await vacuum(query, 'app.deletions')
+  await vacuum(query, 'app.idempotency_keys')
 }
 
 export type Values = Readonly<Record<string, unknown>>
