@@ -24,12 +24,27 @@ export type LogOutput = DestinationStream & {
 /** How long the end of the process waits for who reads its log, in milliseconds. */
 const maxFlushMs = 1_000
 
+/** How long a line waits for others to be written with it, in milliseconds: each write wakes a thread. */
+const gatherMs = 10
+
+/** What is written at once: to a pipe that several processes write to, so much goes without theirs between (PIPE_BUF). */
+const blockBytes = 4_096
+
+/** Most of the log that waits to be read, in bytes. */
+const maxUnreadBytes = 8_388_608
+
 /**
  * Standard output, written without waiting. Where its reader goes away (EPIPE) the rest of the log is dropped, and the
- * service serves on. pino's own output would try for ever to write the rest when the process exits or logs a fatal line.
+ * service serves on; where it is too slow lines are dropped, and it is told how many. pino's own output would try for ever
+ * to write the rest when the process exits or logs a fatal line.
  */
 export function standardOutput(): LogOutput {
-  const output = pino.destination({ dest: 1, sync: false })
+  const output = pino.destination({
+    dest: 1,
+    sync: false,
+    maxWrite: blockBytes,
+    maxLength: maxUnreadBytes,
+  })
   output.flushSync = () => {}
   const { promise: over, resolve } = Promise.withResolvers<void>()
   let isOver = false
@@ -39,18 +54,53 @@ export function standardOutput(): LogOutput {
   }
   output.on('error', end)
   output.on('close', end)
+  tellOfDropped(output)
+  let [block, size, isGathering] = ['', 0, false]
+  const flush = () => {
+    if (!isOver && size > 0) output.write(block)
+    ;[block, size] = ['', 0]
+  }
+  const gather = () => {
+    if (isGathering) return
+    isGathering = true
+    setTimeout(() => {
+      isGathering = false
+      flush()
+    }, gatherMs)
+  }
   return {
     write(text) {
-      if (!isOver) output.write(text)
+      if (isOver) return
+      const bytes = Buffer.byteLength(text)
+      if (size + bytes > blockBytes) flush()
+      block += text
+      size += bytes
+      gather()
     },
     async end() {
-      if (isOver) return
+      if (isOver) return over
+      flush()
+      isOver = true
       const timer = setTimeout(end, maxFlushMs)
       output.end()
       await over
       clearTimeout(timer)
     },
   }
+}
+
+/** Says how many lines were dropped as soon as what was there before them has been read. */
+function tellOfDropped(output: ReturnType<typeof pino.destination>): void {
+  let dropped = 0
+  output.on('drop', (block: string) => {
+    dropped += block.split('\n').length - 1
+  })
+  output.on('drain', () => {
+    if (dropped === 0) return
+    const logger = createLogger('warn', output)
+    logger.warn({ dropped }, 'lines of the log were dropped: their reader is too slow')
+    dropped = 0
+  })
 }
 
 /**

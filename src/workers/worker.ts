@@ -41,6 +41,7 @@ export async function serveAsWorker(): Promise<void> {
     })
   } catch (error) {
     await primary.send({ type: 'failed', message: describeFailure(error) })
+    await output.end()
     process.exit(1)
   }
 }
