@@ -85,24 +85,24 @@ function queryOf(
   }
 }
 
-function toTask(row: Row, from: number): object {
+function toTask(row: Row): object {
   return {
-    id: row[from],
-    user_id: row[from + 1],
-    title: row[from + 2],
-    description: row[from + 3],
-    completed: row[from + 4] === 't',
-    completed_at: row[from + 5],
-    created_at: row[from + 6],
-    updated_at: row[from + 7],
-    version: Number(row[from + 8]),
+    id: row[0],
+    user_id: row[1],
+    title: row[2],
+    description: row[3],
+    completed: row[4] === 't',
+    completed_at: row[5],
+    created_at: row[6],
+    updated_at: row[7],
+    version: Number(row[8]),
   }
 }
 
 const ofTask = (status: number) => (rows: readonly Row[]) => {
   const [row] = rows
   if (row === undefined) throw new Error('The statement returned no task')
-  return { status, data: toTask(row, 0) }
+  return { status, data: toTask(row) }
 }
 
 function list(limit: number): Operation {
@@ -111,7 +111,7 @@ function list(limit: number): Operation {
   return {
     request: () => ({ method: 'GET', path: `/api/me/tasks?limit=${limit}` }),
     query: ({ userId }) => query(userId),
-    answer: (rows) => ({ status: 200, data: rows.slice(0, limit).map((row) => toTask(row, 1)) }),
+    answer: (rows) => ({ status: 200, data: rows.slice(0, limit).map((row) => toTask(row)) }),
   }
 }
 
@@ -179,7 +179,7 @@ const batch: Operation = {
   },
   answer: (rows) => ({
     status: 200,
-    data: rows.map((row, index) => ({ index, status: 201, task: toTask(row, 0) })),
+    data: rows.map((row, index) => ({ index, status: 201, task: toTask(row) })),
   }),
 }
 

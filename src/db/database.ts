@@ -5,6 +5,7 @@ import { enterObserverScope, enterScope, enterSharedScope } from './scope.ts'
 import { type Session, Sessions } from './sessions.ts'
 import {
   type Call,
+  type Columns,
   call,
   type ObserverStatement,
   type Shape,
@@ -32,7 +33,7 @@ export type UserScope = {
    * @throws AppError OVERLOADED when too much waits for a connection already
    * @throws pg.DatabaseError for what the server refused, such as a unique violation
    */
-  run<P extends Shape, R extends Shape>(
+  run<P extends Shape, R extends Columns>(
     statement: Statement<P, R>,
     values: ValuesOf<P>,
   ): Promise<ValuesOf<R>[]>
@@ -40,7 +41,7 @@ export type UserScope = {
    * The same for a statement that reads or writes little, along an index: it goes over a connection on which others' are
    * under way, which costs less, but who comes behind it waits with it. `call` of sql.ts makes it.
    */
-  runShort<R extends Shape>(call: Call<R>): Promise<ValuesOf<R>[]>
+  runShort<R extends Columns>(call: Call<R>): Promise<ValuesOf<R>[]>
   /**
    * Runs statements one after the other in one round trip, in a transaction of their own or in the open one. Each sees
    * what those before it did, and what others committed meanwhile. `call` of sql.ts makes them.
@@ -73,7 +74,7 @@ export type RowsOfAll<C extends readonly Call[]> = {
 /** Looks across users, at which of them have something new or due; it can change nothing, and reads no text. */
 export type Observer = {
   /** @throws AppError DATABASE_UNAVAILABLE when the database cannot be had within the deadline */
-  run<P extends Shape, R extends Shape>(
+  run<P extends Shape, R extends Columns>(
     statement: ObserverStatement<P, R>,
     values: ValuesOf<P>,
   ): Promise<ValuesOf<R>[]>
@@ -183,7 +184,7 @@ class PostgresDatabase implements Database {
     return this.#pool.close()
   }
 
-  async #run<P extends Shape, R extends Shape>(
+  async #run<P extends Shape, R extends Columns>(
     userId: string,
     statement: Statement<P, R>,
     values: ValuesOf<P>,
@@ -197,7 +198,7 @@ class PostgresDatabase implements Database {
     return rows
   }
 
-  async #runShort<R extends Shape>(userId: string, each: Call<R>): Promise<ValuesOf<R>[]> {
+  async #runShort<R extends Columns>(userId: string, each: Call<R>): Promise<ValuesOf<R>[]> {
     this.#requirePrepared()
     const { writes } = each.statement
     let found: ValuesOf<R>[] = []
@@ -223,7 +224,7 @@ class PostgresDatabase implements Database {
     return rowsOfAll<C>(all)
   }
 
-  async #observe<P extends Shape, R extends Shape>(
+  async #observe<P extends Shape, R extends Columns>(
     statement: ObserverStatement<P, R>,
     values: ValuesOf<P>,
   ): Promise<ValuesOf<R>[]> {
@@ -292,9 +293,7 @@ function transactionScope(userId: string, transaction: Transaction): Transaction
 /** The one place that makes the brand. */
 const brand = <S extends UserScope>(scope: Omit<S, typeof scopeBrand>): S => scope as S
 
-function rowsOfAll<C extends readonly Call[]>(
-  all: readonly { readonly rows: ValuesOf<Shape>[] }[],
-): RowsOfAll<C> {
+function rowsOfAll<C extends readonly Call[]>(all: readonly { readonly rows: object[] }[]): RowsOfAll<C> {
   // A list for each call, in their order, each read by its call's statement.
   return all.map(({ rows }) => rows) as unknown as RowsOfAll<C>
 }

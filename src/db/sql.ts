@@ -16,8 +16,17 @@ export function sql(strings: TemplateStringsArray, ...parts: readonly Fragment[]
   return { text } as Fragment
 }
 
-/** Columns or parameters, in order: name → PostgreSQL type, with `?` where it may be null. */
-export type Shape = Readonly<Record<string, PostgresType | `${PostgresType}?`>>
+/** A PostgreSQL type, with `?` where it may be null. */
+type Type = PostgresType | `${PostgresType}?`
+
+/** Parameters, in order, or the columns of a table: name → type. */
+export type Shape = Readonly<Record<string, Type>>
+
+/**
+ * Columns that a statement returns, in order: name → type. Those under a symbol, whose description is their name, come last,
+ * and JSON leaves them out: what a row tells of itself beside what it shows, without a copy that lacks it.
+ */
+export type Columns = Readonly<Record<string | symbol, Type>>
 
 type ValueOf<T> = T extends `${infer U extends PostgresType}?`
   ? ReturnType<Parsers[U]> | null
@@ -26,9 +35,9 @@ type ValueOf<T> = T extends `${infer U extends PostgresType}?`
     : never
 
 /** The static type of a row of these columns, or of the values of these parameters. */
-export type ValuesOf<S extends Shape> = { readonly [K in keyof S]: ValueOf<S[K]> }
+export type ValuesOf<S extends Columns> = { readonly [K in keyof S]: ValueOf<S[K]> }
 
-type Declared<P extends Shape, R extends Shape> = {
+type Declared<P extends Shape, R extends Columns> = {
   readonly name: string
   /** Its name on the server. */
   readonly preparedAs: string
@@ -37,29 +46,35 @@ type Declared<P extends Shape, R extends Shape> = {
   readonly columns: R
   /** The same as a list in order, worked out once. */
   readonly parameterList: readonly { readonly name: string; readonly type: PostgresType }[]
+  /** The columns likewise. */
+  readonly columnList: readonly {
+    readonly key: string | symbol
+    readonly name: string
+    readonly type: Type
+  }[]
   /** Turns the text of each field of a row, in the order of the columns, into values. */
   readonly readRow: RowReader<R>
 }
 
-export type RowReader<R extends Shape> = (fields: readonly (string | null)[]) => ValuesOf<R>
+export type RowReader<R extends Columns> = (fields: readonly (string | null)[]) => ValuesOf<R>
 
 /**
  * A statement on the data of one user, prepared once a connection under its name. Its first parameter, `user_id`,
  * is not among `parameters`: the scope that runs it supplies it.
  */
-export type Statement<P extends Shape = Shape, R extends Shape = Shape> = Declared<P, R> & {
+export type Statement<P extends Shape = Shape, R extends Columns = Columns> = Declared<P, R> & {
   readonly on: 'user'
   /** Whether it inserts, updates or deletes. */
   readonly writes: boolean
 }
 
 /** A statement that looks across users, under the role that may see which of them have something new and no more. */
-export type ObserverStatement<P extends Shape = Shape, R extends Shape = Shape> = Declared<P, R> & {
+export type ObserverStatement<P extends Shape = Shape, R extends Columns = Columns> = Declared<P, R> & {
   readonly on: 'all users'
 }
 
 /** A statement with the values that it is to run with. */
-export type Call<R extends Shape = Shape> = {
+export type Call<R extends Columns = Columns> = {
   readonly statement: Statement<Shape, R>
   readonly values: readonly (string | null)[]
 }
@@ -85,7 +100,7 @@ const writing = /\b(?:insert into|update|delete from) app\./
  * @param columns name → type of each column that it returns, in the order of its select list
  * @param write writes the text, given a placeholder for each parameter and for `user_id`
  */
-export function statement<const P extends Shape, const R extends Shape>(
+export function statement<const P extends Shape, const R extends Columns>(
   name: string,
   parameters: P,
   columns: R,
@@ -99,7 +114,7 @@ export function statement<const P extends Shape, const R extends Shape>(
 }
 
 /** Declares a statement that looks across users; the parameters as in `statement`, without user_id. */
-export function observerStatement<const P extends Shape, const R extends Shape>(
+export function observerStatement<const P extends Shape, const R extends Columns>(
   name: string,
   parameters: P,
   columns: R,
@@ -111,7 +126,7 @@ export function observerStatement<const P extends Shape, const R extends Shape>(
   return declared
 }
 
-function declare<const P extends Shape, const R extends Shape>(
+function declare<const P extends Shape, const R extends Columns>(
   name: string,
   parameters: P,
   columns: R,
@@ -127,12 +142,13 @@ function declare<const P extends Shape, const R extends Shape>(
     parameters,
     columns,
     parameterList: Object.entries(parameters).map(([each, type]) => ({ name: each, type: baseType(type) })),
+    columnList: listColumns(columns),
     readRow: rowReader(name, columns),
   }
 }
 
 /** A statement with its values, for `runAll`. */
-export function call<P extends Shape, R extends Shape>(
+export function call<P extends Shape, R extends Columns>(
   declared: Statement<P, R>,
   values: ValuesOf<P>,
 ): Call<R> {
@@ -165,27 +181,29 @@ export function selectList(columns: Shape, alias: string): Fragment {
  * Makes the function that reads rows. It is written out, as an object literal, so that V8 gives all rows of a statement one
  * hidden class: a loop over the columns was measured to take five times as long.
  */
-export function rowReader<R extends Shape>(name: string, columns: R): RowReader<R> {
-  const types = Object.values(columns).map(baseType)
-  const parameters = types.map((_, at) => `parse${at}`)
-  const members = Object.keys(columns).map((column, at) => {
-    return `${JSON.stringify(column)}: fields[${at}] === null ? null : parse${at}(fields[${at}])`
+export function rowReader<R extends Columns>(name: string, columns: R): RowReader<R> {
+  const list = listColumns(columns)
+  const parameters = list.flatMap((_, at) => [`key${at}`, `parse${at}`])
+  const members = list.map(({ key, name: column }, at) => {
+    const member = typeof key === 'symbol' ? `[key${at}]` : JSON.stringify(column)
+    return `${member}: fields[${at}] === null ? null : parse${at}(fields[${at}])`
   })
-  const check = `if (fields.length !== ${types.length}) throw new Error(${JSON.stringify(`${name} returns other columns than it declares`)})`
+  const check = `if (fields.length !== ${list.length}) throw new Error(${JSON.stringify(`${name} returns other columns than it declares`)})`
   // Only names and types that this code base declares are written into it.
   const make = new Function(
     ...parameters,
     `return (fields) => { ${check}\n return { ${members.join(', ')} } }`,
   )
   // A test compares the declared columns with the server's description of every statement.
-  return make(...types.map((type) => parsers[type])) as RowReader<R>
+  return make(...list.flatMap(({ key, type }) => [key, parsers[baseType(type)]])) as RowReader<R>
 }
 
-/** Makes the function that takes these columns out of rows that have more; written out for the same reason. */
-export function columnPicker<R extends Shape>(columns: R): (row: ValuesOf<R>) => ValuesOf<R> {
-  const names = Object.keys(columns).map((column) => JSON.stringify(column))
-  const members = names.map((column) => `${column}: row[${column}]`)
-  return new Function('row', `return { ${members.join(', ')} }`) as ReturnType<typeof columnPicker<R>>
+/** The columns in their order, which is that of JavaScript: symbols are last. */
+function listColumns(columns: Columns): Declared<Shape, Columns>['columnList'] {
+  return Reflect.ownKeys(columns).flatMap((key) => {
+    const type = columns[key]
+    return type === undefined ? [] : { key, name: typeof key === 'symbol' ? `${key.description}` : key, type }
+  })
 }
 
 /** The PostgreSQL type without the mark for null. */

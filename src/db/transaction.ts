@@ -1,11 +1,11 @@
 import { preparedName, type Step } from './exchange.ts'
 import { enterScope } from './scope.ts'
 import type { Session } from './sessions.ts'
-import { type Call, call, type Shape, type Statement, type ValuesOf } from './sql.ts'
+import { type Call, type Columns, call, type Shape, type Statement, type ValuesOf } from './sql.ts'
 import { databaseUnavailable } from './sqlstate.ts'
 
 /** A step on the data of a user that adds its rows to a list as they arrive. */
-export function reading<R extends Shape>(
+export function reading<R extends Columns>(
   { statement, values }: Call<R>,
   userId: string,
 ): {
@@ -71,7 +71,7 @@ export class Transaction {
     return this.#wrote
   }
 
-  async run<P extends Shape, R extends Shape>(
+  async run<P extends Shape, R extends Columns>(
     statement: Statement<P, R>,
     values: ValuesOf<P>,
   ): Promise<ValuesOf<R>[]> {
@@ -81,7 +81,7 @@ export class Transaction {
     return rows
   }
 
-  async runAll(calls: readonly Call[]): Promise<{ readonly rows: ValuesOf<Shape>[] }[]> {
+  async runAll(calls: readonly Call[]): Promise<{ readonly rows: ValuesOf<Columns>[] }[]> {
     const all = calls.map((each) => reading(each, this.#userId))
     for (const { statement } of calls) this.#note(statement)
     await this.#send(all.map(({ step }) => step))

@@ -17,13 +17,24 @@ export const parsers = {
 export type Parsers = typeof parsers
 export type PostgresType = keyof Parsers
 
+/** The time that was read last. A task that was never changed has one twice: it is kept once, and not turned again. */
+const last = { text: '', time: '' }
+
 /**
- * PostgreSQL's ISO output for a timestamptz as RFC 3339 in UTC with milliseconds. In UTC, which the scope sets for
- * every statement, that is a matter of two characters, some five times cheaper than a Date made and written again.
+ * PostgreSQL's ISO output for a timestamptz as RFC 3339 in UTC with milliseconds.
  *
  * @param text e.g. `2026-11-23 02:08:44.46+00`
  */
 export function toRfc3339(text: string): string {
+  if (text !== last.text) {
+    last.time = turn(text)
+    last.text = text
+  }
+  return last.time
+}
+
+/** In UTC, which the scope sets for every statement, it is a matter of two characters, five times cheaper than a Date. */
+function turn(text: string): string {
   if (!text.endsWith('+00') || text.length > 26) return new Date(text).toISOString()
   const seconds = `${text.slice(0, 10)}T${text.slice(11, 19)}`
   const milliseconds = text.length > 22 ? text.slice(20, -3).padEnd(3, '0') : '000'

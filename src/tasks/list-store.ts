@@ -4,7 +4,7 @@ import {
   type CountedPage,
   pageColumns,
   pageParameters,
-  pageReader,
+  readPage,
   selectPage,
   selectTotal,
   totalColumns,
@@ -84,7 +84,6 @@ function spanParameters(column: SortColumn) {
 }
 
 const columns = pageColumns(taskColumns)
-const readPage = pageReader(taskColumns)
 
 function declarePages(column: SortColumn, direction: Direction) {
   const keyword = keywordOf[direction]
@@ -201,10 +200,10 @@ export async function listTasks(
   const listing = completed === undefined ? call(all, values) : call(byCompleted, { ...values, completed })
   if (!page.count) {
     const rows = isSpan(list, list.sort) ? await scope.runShort(listing) : (await scope.runAll([listing]))[0]
-    return { ...readPage(rows), total: undefined }
+    return { ...readPage<typeof taskColumns>(rows), total: undefined }
   }
   const [rows, [counted]] = await scope.runAll([listing, callTotal(list, known)])
-  const found = readPage(rows)
+  const found = readPage<typeof taskColumns>(rows)
   if (counted === undefined) return { ...found, total: 0 }
   // Nothing was counted if a write in between brought the list to where the client says it is: then it has that.
   const isKnown = known === null || known.includes(counted.counter)

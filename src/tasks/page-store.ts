@@ -1,4 +1,4 @@
-import { columnPicker, type Fragment, type Shape, selectList, sql, type ValuesOf } from '../db/sql.ts'
+import { type Fragment, type Shape, selectList, sql, type ValuesOf } from '../db/sql.ts'
 
 // A page of tasks and the user's counter, in one statement and so of one moment.
 //
@@ -14,17 +14,20 @@ export const totalParameters = { known: '_int8?' } as const
 
 export const totalColumns = { counter: 'int8', total: 'int8' } as const
 
+/** The user's change number when the page was read: each row of a page knows it, beside its task. */
+const counter = Symbol('counter')
+
 type Nullable = Extract<Shape[string], `${string}?`>
 
 type Optional<R extends Shape> = {
   readonly [K in keyof R]: R[K] extends Nullable ? R[K] : Extract<Nullable, `${R[K]}?`>
 }
 
-/** The columns of a page: the counter, then those of a task, which are all null where the page is empty. */
+/** The columns of a page: those of a task, which are all null where the page is empty, and the counter. */
 export function pageColumns<const R extends Shape>(columns: R) {
   const optional = Object.entries(columns).map(([name, type]) => [name, `${type.replace('?', '')}?`])
   // Object.fromEntries forgets the keys and types; they are those of R.
-  return { counter: 'int8' as const, ...(Object.fromEntries(optional) as Optional<R>) }
+  return { ...(Object.fromEntries(optional) as Optional<R>), [counter]: 'int8' as const }
 }
 
 type Placeholders = { readonly user_id: Fragment; readonly known: Fragment }
@@ -43,7 +46,7 @@ export function selectPage(
   order: Fragment,
 ): Fragment {
   return sql`
-  select c.version as counter, ${selectList(columns, 't')}
+  select ${selectList(columns, 't')}, c.version as counter
   from app.change_counters c left join lateral (
     select ${selectList(columns, 't')} from app.tasks t where t.user_id = ${user_id} and ${where}
     ${order} limit case when ${isKnown(known)} then bigint '0' else ${limit} end) t on true
@@ -68,23 +71,14 @@ function isKnown(known: Fragment): Fragment {
 /** A page as it was read: the user's change number then, and the tasks. */
 export type CountedPage<T> = { readonly counter: number; readonly tasks: readonly T[] }
 
-type PageRow<R extends Shape> = { readonly counter: number; readonly id: string | null } & ValuesOf<
+type PageRow<R extends Shape> = { readonly [counter]: number; readonly id: string | null } & ValuesOf<
   Optional<R>
 >
 
-/**
- * Makes the function that takes the rows of a page apart. Without a row there is no counter: the user never wrote anything.
- *
- * @param columns those of a task
- */
-export function pageReader<R extends Shape>(
-  columns: R,
-): (rows: readonly PageRow<R>[]) => CountedPage<ValuesOf<R>> {
-  const pick = columnPicker(columns)
-  return (rows) => {
-    const [first] = rows
-    // Either the join found no task and all are null, or they are as the table has them.
-    const tasks = first === undefined || first.id === null ? [] : (rows as readonly ValuesOf<R>[]).map(pick)
-    return { counter: first?.counter ?? 0, tasks }
-  }
+/** Takes the rows of a page of such tasks apart. Without a row there is no counter: the user never wrote anything. */
+export function readPage<R extends Shape>(rows: readonly PageRow<R>[]): CountedPage<ValuesOf<R>> {
+  const [first] = rows
+  // Either the join found no task and all are null, or they are as the table has them.
+  const tasks = first === undefined || first.id === null ? [] : (rows as readonly ValuesOf<R>[])
+  return { counter: first?.[counter] ?? 0, tasks }
 }

@@ -1,11 +1,11 @@
 import type { UserScope } from '../db/database.ts'
-import { call, sql, statement } from '../db/sql.ts'
+import { call, sql, statement, type ValuesOf } from '../db/sql.ts'
 import type { Place } from './list-store.ts'
 import {
   type CountedPage,
   pageColumns,
   pageParameters,
-  pageReader,
+  readPage,
   selectPage,
   selectTotal,
   totalColumns,
@@ -13,8 +13,6 @@ import {
 } from './page-store.ts'
 import type { TrashedTask } from './task.ts'
 import { toTrashed, trashedColumns } from './trash-store.ts'
-
-const readPage = pageReader(trashedColumns)
 
 const inTrash = sql`t.deleted_at is not null`
 
@@ -33,8 +31,8 @@ const list = statement(
 
 const total = statement('count_trash', totalParameters, totalColumns, (p) => selectTotal(p, inTrash))
 
-function toFound(rows: Parameters<typeof readPage>[0]): CountedPage<TrashedTask> {
-  const { counter, tasks } = readPage(rows)
+function toFound(rows: readonly ValuesOf<typeof list.columns>[]): CountedPage<TrashedTask> {
+  const { counter, tasks } = readPage<typeof trashedColumns>(rows)
   return { counter, tasks: tasks.map(toTrashed) }
 }
 

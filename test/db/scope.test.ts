@@ -39,6 +39,7 @@ async function send(client: pg.Client, user: string, text: string, columns: Shap
       parameters: {},
       columns,
       parameterList: [],
+      columnList: [],
       readRow: rowReader(name, columns),
       on: 'user',
       writes: false,
